@@ -1,0 +1,200 @@
+"""The blocking client and the asyncio client: the same calls, written once in plans.py.
+
+with Client(replicas=["127.0.0.1:50051"], api_key=key) as client:
+    if client.check(phone="0712345678", id_number="12345678").may_play:
+        ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from copy import copy
+from functools import update_wrapper
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from google.protobuf.message import Message
+
+from nser_client.channels import AsyncChannels, BlockingChannels, Metadata
+from nser_client.errors import InvalidRequest, NotBuilt, NotPermitted, NserError
+from nser_client.options import Options
+from nser_client.plans import Plans
+from nser_client.retry import Ask, Pause, Plan, Replicas, Retry
+from nser_client.rpcs import CHECK, HEALTH_PATH, HEALTH_SERVING, STREAM_CHECK
+from nser_client.stream import CheckStream
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _blocking(plan: Callable[Concatenate[Plans, P], Plan[T]]) -> Callable[Concatenate[Client, P], T]:
+    def call(client: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return client._run(plan(client._plans, *args, **kwargs))
+
+    update_wrapper(call, plan)
+    return call
+
+
+def _awaited(
+    plan: Callable[Concatenate[Plans, P], Plan[T]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
+    async def call(client: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await client._run(plan(client._plans, *args, **kwargs))
+
+    update_wrapper(call, plan)
+    return call
+
+
+def _metadata(api_key: str, correlation_id: str | None) -> Metadata:
+    bearer = (("authorization", f"Bearer {api_key}"),) if api_key else ()
+    return (*bearer, ("x-correlation-id", correlation_id)) if correlation_id else bearer
+
+
+class Client:
+    """Blocking; usable from many threads. Takes the arguments of Options. Opens nothing before its first call."""
+
+    def __init__(self, *, replicas: Sequence[str], **options: Any) -> None:
+        self.options = Options(replicas=replicas, **options)
+        self._plans = Plans(self.options, Retry(Replicas(len(self.options.replicas))))
+        self._channels = BlockingChannels(self.options)
+        self._metadata = _metadata(self.options.api_key, None)
+
+    def _run(self, plan: Plan[T]) -> T:
+        self._channels.check_process()
+        try:
+            step = next(plan)
+            while True:
+                try:
+                    answer = self._do(step)
+                except NserError as error:
+                    step = plan.throw(error)
+                else:
+                    step = plan.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _do(self, step: Ask | Pause) -> Message | None:
+        if isinstance(step, Pause):
+            time.sleep(step.seconds)
+            return None
+        return self._channels.ask(step, self._metadata)
+
+    def close(self) -> None:
+        """Close the channels. The client cannot be used afterwards."""
+        self._channels.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    check = _blocking(Plans.check)
+    check_many = _blocking(Plans.check_many)
+    register = _blocking(Plans.register)
+    extend = _blocking(Plans.extend)
+    get = _blocking(Plans.get)
+    stats = _blocking(Plans.stats)
+    generate_bst = _blocking(Plans.generate_bst)
+    validate_bst = _blocking(Plans.validate_bst)
+    create_key = _blocking(Plans.create_key)
+    revoke_key = _blocking(Plans.revoke_key)
+
+
+class AsyncClient:
+    """For asyncio, in one event loop. Takes the arguments of Options. Opens nothing before its first call.
+
+    Concurrent checks share one stream for each replica. A check with `at_least` or `fully_consistent` goes by itself,
+    because it may wait on the server, and a deadline belongs to a call and not to a message in a stream.
+    """
+
+    def __init__(self, *, replicas: Sequence[str], **options: Any) -> None:
+        self.options = Options(replicas=replicas, **options)
+        self._replicas = Replicas(len(self.options.replicas))
+        self._channels = AsyncChannels(self.options)
+        self._owns_channels = True
+        self._speak_with(self.options.api_key, None)
+
+    def _speak_with(self, api_key: str, correlation_id: str | None) -> None:
+        self._plans = Plans(self.options, Retry(self._replicas))
+        self._metadata = _metadata(api_key, correlation_id)
+        self._streams: dict[int, CheckStream] = {}
+
+    def on_behalf_of(self, api_key: str, *, correlation_id: str | None = None) -> AsyncClient:
+        """Return a client that speaks with another key over the same channels; for bridges, which hold no key.
+
+        Nothing of an answer is shared between the two. Closing it closes its own streams, and leaves the channels open.
+        """
+        other = copy(self)
+        other._owns_channels = False
+        other._speak_with(api_key, correlation_id)
+        return other
+
+    async def _run(self, plan: Plan[T]) -> T:
+        self._channels.check_process()
+        try:
+            step = next(plan)
+            while True:
+                try:
+                    answer = await self._do(step)
+                except NserError as error:
+                    step = plan.throw(error)
+                else:
+                    step = plan.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    async def _do(self, step: Ask | Pause) -> Message | None:
+        if isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+            return None
+        if step.rpc is CHECK and not step.request.HasField("consistency"):
+            try:
+                return await self._stream(step.server).ask(step.request, step.timeout_s)  # type: ignore[arg-type]
+            except (InvalidRequest, NotPermitted, NotBuilt):
+                pass  # the stream itself was refused; whose message was at fault shows when each is asked alone
+        return await self._channels.ask(step, self._metadata)
+
+    def _stream(self, server: int) -> CheckStream:
+        stream = self._streams.get(server)
+        if stream is None or stream.is_broken:
+            stream = self._streams[server] = self._new_stream(server)
+        return stream
+
+    def _new_stream(self, server: int) -> CheckStream:
+        return CheckStream(lambda: self._channels.callable(server, STREAM_CHECK)(metadata=self._metadata))
+
+    async def replicas_serving(self, *, timeout_s: float = 1.0) -> Mapping[str, bool]:
+        """Ask each replica's health service; by address."""
+        asked = [
+            self._channels.is_serving(server, HEALTH_PATH, HEALTH_SERVING, timeout_s)
+            for server in range(len(self.options.replicas))
+        ]
+        return dict(zip(self.options.replicas, await asyncio.gather(*asked), strict=True))
+
+    async def close(self) -> None:
+        """Close streams and channels. The client cannot be used afterwards."""
+        await asyncio.gather(*(stream.close() for stream in self._streams.values()))
+        self._streams.clear()
+        if self._owns_channels:
+            await self._channels.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    check = _awaited(Plans.check)
+    check_many = _awaited(Plans.check_many)
+    register = _awaited(Plans.register)
+    extend = _awaited(Plans.extend)
+    get = _awaited(Plans.get)
+    stats = _awaited(Plans.stats)
+    generate_bst = _awaited(Plans.generate_bst)
+    validate_bst = _awaited(Plans.validate_bst)
+    create_key = _awaited(Plans.create_key)
+    revoke_key = _awaited(Plans.revoke_key)

@@ -1,0 +1,1 @@
+"""The register kernel: the rules, the write side and the read side of the self-exclusion register."""

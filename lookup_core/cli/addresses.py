@@ -1,0 +1,59 @@
+"""Where the servers are: the environment says, else the system that runs in this home, else the default ports."""
+
+import os
+from typing import Final
+
+from lookup_core.cli.exits import CommandFailed, ExitCode
+from lookup_core.cli.home import RunHome
+
+# Process name -> (serves on, tells its status on); NSER_PORT_OFFSET is added to each.
+PORTS: Final = {
+    "registrar": (50052, 9101),
+    "replica-1": (50051, 9102),
+    "bridge": (8080, 9103),
+    "replica-2": (50061, 9104),
+}
+POSTGRES_PORT: Final = 55432
+REDIS_PORT: Final = 56379
+HIGHEST_OFFSET: Final = 5_000
+"""Above it, the highest default port would pass 65535, or reach into the ports that the system lends to clients."""
+
+
+def port_offset() -> int:
+    """NSER_PORT_OFFSET, 0 by default."""
+    text = os.environ.get("NSER_PORT_OFFSET", "").strip() or "0"
+    if not text.isascii() or not text.isdigit() or int(text) > HIGHEST_OFFSET:
+        raise CommandFailed(
+            f"NSER_PORT_OFFSET must be a whole number from 0 to {HIGHEST_OFFSET}, not {text!r}.",
+            code=ExitCode.USAGE,
+            attempt="NSER_PORT_OFFSET=100 nser run",
+        )
+    return int(text)
+
+
+def serves_on(name: str) -> str:
+    return f"127.0.0.1:{PORTS[name][0] + port_offset()}"
+
+
+def tells_on(name: str) -> str:
+    return f"127.0.0.1:{PORTS[name][1] + port_offset()}"
+
+
+def replicas() -> list[str]:
+    """The replicas' addresses, the nearest first."""
+    given = os.environ.get("NSER_REPLICA_ADDRESSES") or os.environ.get("NSER_REPLICA_ADDRESS")
+    if given:
+        return [address.strip() for address in given.split(",") if address.strip()]
+    home = RunHome.here()
+    if home.running:
+        return [record.address for record in home.all() if record.name.startswith("replica") and record.address]
+    return [serves_on("replica-1")]
+
+
+def registrar() -> str:
+    """The registrar's address."""
+    if given := os.environ.get("NSER_REGISTRAR_ADDRESS"):
+        return given
+    home = RunHome.here()
+    record = home.read("registrar") if home.running else None
+    return record.address if record else serves_on("registrar")

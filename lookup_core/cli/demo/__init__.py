@@ -1,0 +1,1 @@
+"""Invented people of Kenya, for demonstrations, tests and benchmarks. None of them exists."""

@@ -1,0 +1,101 @@
+"""`nser keyring`: the files that hold the register's keys. Shows fingerprints, never a key."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookup_core.cli.exits import CommandFailed, ExitCode
+from lookup_core.cli.home import RunHome
+from lookup_core.cli.output import Json, tell
+from lookup_core.kernel.errors import SettingsRefused
+
+keyring = typer.Typer(
+    help="Make the register's key files, and compare them.", no_args_is_help=True, rich_markup_mode=None
+)
+Ring = Annotated[Path | None, typer.Option("--file", help="By default NSER_KEYRING_FILE, else the home's.")]
+
+
+def ring_path(given: Path | None) -> Path:
+    """The key ring's file: as given, else as the environment says, else the home's."""
+    named = os.environ.get("NSER_KEYRING_FILE")
+    return given or (Path(named) if named else RunHome.here().keyring)
+
+
+@keyring.command()
+def create(file: Ring = None, json: Json = False) -> None:
+    """Make a ring for a new register. Refuses to overwrite one: its data would be lost for ever."""
+    from lookup_core.kernel.keyring import KeyRing
+
+    path = ring_path(file)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        KeyRing.create().save(path)
+    except FileExistsError:
+        raise CommandFailed(
+            f"{path} exists and stays as it is: without it, what it encrypts is lost.",
+            code=ExitCode.REFUSED,
+            attempt=f"nser keyring show --file {path}",
+        ) from None
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    tell(f"Made {path} (mode 0600). Back it up, apart from the database's backups.", {"file": path}, as_json=json)
+
+
+@keyring.command(name="replica-keys")
+def replica_keys(
+    into: Annotated[Path | None, typer.Option("--into", help="By default NSER_REPLICA_KEYS_FILE, else the home's.")] = None,
+    file: Ring = None,
+    json: Json = False,
+) -> None:
+    """Write what replicas get of a ring: no key that decrypts personal data or mints a token."""
+    named = os.environ.get("NSER_REPLICA_KEYS_FILE")
+    path = into or (Path(named) if named else RunHome.here().replica_keys)
+    ring = _loaded(ring_path(file))
+    try:
+        ring.replica_keys().save(path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    tell(f"Made {path} (mode 0600) from {ring_path(file)}.", {"file": path}, as_json=json)
+
+
+@keyring.command()
+def show(file: Ring = None, json: Json = False) -> None:
+    """Tell what a ring holds: ids, versions and fingerprints by which two rings can be compared."""
+    from lookup_core.kernel.keyring import derive
+
+    path = ring_path(file)
+    ring = _loaded(path)
+
+    def fingerprint(key: bytes) -> str:
+        return derive(key, "nser/keyring/fingerprint/1").hex()[:12]
+
+    told = {
+        "file": str(path),
+        "active_kek": ring.active_kek,
+        "keks": {kek_id: fingerprint(kek) for kek_id, kek in ring.keks.items()},
+        "blind_version": ring.blind_version,
+        "blind_roots": {str(version): fingerprint(root) for version, root in ring.blind_roots.items()},
+        "roots": {name: fingerprint(getattr(ring, name)) for name in ("bst_salt", "feed", "revision", "pepper")},
+    }
+    lines = [f"{path}: master key {ring.active_kek} in use, blind index version {ring.blind_version}."]
+    lines += [f"  master key {kek_id}  {mark}" for kek_id, mark in told["keks"].items()]  # type: ignore[attr-defined]
+    lines += [f"  blind index {version}  {mark}" for version, mark in told["blind_roots"].items()]  # type: ignore[attr-defined]
+    lines += [f"  {name}  {mark}" for name, mark in told["roots"].items()]  # type: ignore[attr-defined]
+    tell("\n".join(lines), told, as_json=json)
+
+
+def _loaded(path: Path):  # type: ignore[no-untyped-def]
+    from lookup_core.kernel.keyring import KeyRing
+
+    try:
+        return KeyRing.load(path)
+    except SettingsRefused as refused:
+        raise CommandFailed(
+            " ".join(refused.problems), code=ExitCode.REFUSED, attempt=f"nser keyring create --file {path}"
+        ) from None
+
+
+def _unwritable(path: Path, error: OSError) -> CommandFailed:
+    return CommandFailed(f"{path} cannot be written: {error.strerror}.", code=ExitCode.REFUSED)

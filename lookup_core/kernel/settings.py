@@ -1,0 +1,187 @@
+"""Settings: the environment only, one frozen object for each process, checked before anything starts.
+
+The protocol's own constants (lease, guard) are no settings: see domain/lease.py. Nothing here has a default
+that opens a door: database, keys and their files must be named. URLs carry passwords, so no representation
+shows them.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from lookup_core.domain.lease import MILLISECOND, POLL_NS
+from lookup_core.kernel.errors import SettingsRefused
+
+REGISTRAR_PORT: Final = 50052
+REPLICA_PORT: Final = 50051
+REGISTRAR_METRICS_PORT: Final = 9101
+REPLICA_METRICS_PORT: Final = 9102
+_HIGHEST_PORT: Final = 65_535
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not (host and colon and port.isascii() and port.isdigit() and int(port) <= _HIGHEST_PORT):
+        raise ValueError("must be a host and a port")
+    return text
+
+
+def _database_url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must be a PostgreSQL URL")
+    return text
+
+
+def _redis_url(text: str) -> str:
+    if not text.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must be a Redis URL")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+Milliseconds = Annotated[int, Field(ge=50, le=60_000)]
+PoolSize = Annotated[int, Field(ge=1, le=100)]
+
+
+def _on(port: int) -> Callable[[dict[str, Any]], str]:
+    """Give a default address: this machine alone, the default port plus NSER_PORT_OFFSET."""
+    return lambda earlier: f"127.0.0.1:{port + earlier.get('port_offset', 0)}"
+
+
+def _config(prefix: str) -> SettingsConfigDict:
+    return SettingsConfigDict(
+        env_prefix=prefix,
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+
+class ProcessSettings(BaseSettings):
+    """What every process has. Names without the process's own prefix are shared by all of them."""
+
+    port_offset: int = Field(
+        default=0, ge=0, le=14_000, validation_alias="NSER_PORT_OFFSET", examples=["100"]
+    )
+    ready_file: Path | None = Field(
+        default=None, validation_alias="NSER_READY_FILE", examples=["/run/nser/ready.json"]
+    )
+    log_level: str = Field(
+        default="INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        validation_alias="NSER_LOG_LEVEL",
+        examples=["INFO"],
+    )
+    notify: bool = Field(default=True, validation_alias="NSER_NOTIFY", examples=["true"])
+    drain_grace_s: float = Field(
+        default=10, ge=0, le=300, validation_alias="NSER_DRAIN_GRACE_S", examples=["10"]
+    )
+    reflection: bool = Field(default=False, validation_alias="NSER_REFLECTION", examples=["false"])
+
+
+class RegistrarSettings(ProcessSettings):
+    """The write side: NSER_REGISTRAR_* and the shared names."""
+
+    model_config = _config("NSER_REGISTRAR_")
+
+    database_url: DatabaseUrl = Field(
+        repr=False, examples=["postgresql://nser_registrar:…@127.0.0.1:5432/nser"]
+    )
+    keyring_file: Path = Field(validation_alias="NSER_KEYRING_FILE", examples=["/etc/nser/keyring.json"])
+    environment: str = Field(
+        default="live", pattern="^[a-z]{2,8}$", validation_alias="NSER_ENVIRONMENT", examples=["live"]
+    )
+    address: Address = Field(default_factory=_on(REGISTRAR_PORT), examples=["127.0.0.1:50052"])
+    metrics_address: Address = Field(default_factory=_on(REGISTRAR_METRICS_PORT), examples=["127.0.0.1:9101"])
+    ack_timeout_ms: Milliseconds = Field(default=5_000, examples=["5000"])
+    pool_min: PoolSize = Field(default=2, examples=["2"])
+    pool_max: PoolSize = Field(default=10, examples=["10"])
+
+
+class ReplicaSettings(ProcessSettings):
+    """The read side: NSER_REPLICA_* and the shared names."""
+
+    model_config = _config("NSER_REPLICA_")
+
+    database_url: DatabaseUrl = Field(
+        repr=False, examples=["postgresql://nser_replica:…@127.0.0.1:5432/nser"]
+    )
+    replica_keys_file: Path = Field(
+        validation_alias="NSER_REPLICA_KEYS_FILE", examples=["/etc/nser/replica-keys.json"]
+    )
+    redis_url: RedisUrl | None = Field(
+        default=None, repr=False, validation_alias="NSER_REDIS_URL", examples=["redis://127.0.0.1:6379/0"]
+    )
+    address: Address = Field(default_factory=_on(REPLICA_PORT), examples=["127.0.0.1:50051"])
+    metrics_address: Address = Field(default_factory=_on(REPLICA_METRICS_PORT), examples=["127.0.0.1:9102"])
+    poll_ms: int = Field(default=POLL_NS // MILLISECOND, ge=10, le=1_000, examples=["250"])
+    highwater_file: Path | None = Field(default=None, examples=["/var/lib/nser/highwater"])
+    lookup_log: bool = Field(default=True, examples=["true"])
+
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def load(settings_class: type[Settings]) -> Settings:
+    """Read the settings from the environment. Raises SettingsRefused, one sentence for each problem."""
+    try:
+        return settings_class()
+    except ValidationError as error:
+        problems = [
+            _sentence(settings_class, problem["loc"], problem["msg"])
+            for problem in error.errors()
+            if problem["type"] != "default_factory_not_called"  # follows from another problem
+        ]
+    except SettingsError as error:
+        problems = [f"The environment cannot be read: {error}."]
+    raise SettingsRefused(*problems)
+
+
+def check_config(settings_class: type[BaseSettings]) -> Sequence[str]:
+    """Give what is wrong with the environment, files that must exist included.
+
+    Nothing when a start would pass.
+    """
+    try:
+        settings = load(settings_class)
+    except SettingsRefused as refused:
+        return refused.problems
+    return [
+        f"{variable_of(settings_class, name)}: there is no file {getattr(settings, name)}."
+        for name, field in settings_class.model_fields.items()
+        if field.is_required() and field.annotation is Path and not getattr(settings, name).is_file()
+    ]
+
+
+def variable_of(settings_class: type[BaseSettings], name: str) -> str:
+    """Give the environment variable that sets a field."""
+    field = settings_class.model_fields.get(name)
+    if field is not None and isinstance(field.validation_alias, str):
+        return field.validation_alias
+    if name.startswith("NSER_"):
+        return name
+    return f"{settings_class.model_config.get('env_prefix', '')}{name}".upper()
+
+
+def _sentence(settings_class: type[BaseSettings], place: tuple[int | str, ...], said: str) -> str:
+    """Name the variable, what is wrong and an example; never the value, which may be a secret."""
+    name = str(place[0]) if place else ""
+    variable = variable_of(settings_class, name)
+    examples = next(
+        (
+            f.examples
+            for n, f in settings_class.model_fields.items()
+            if variable_of(settings_class, n) == variable
+        ),
+        None,
+    )
+    wrong = "is not set" if said == "Field required" else said.removeprefix("Value error, ")
+    shown = f" Example: {variable}={examples[0]}" if examples else ""
+    return f"{variable}: {wrong[:1].lower()}{wrong[1:]}.{shown}"

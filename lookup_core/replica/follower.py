@@ -1,0 +1,246 @@
+"""Following the register: grant, read, apply, arm. One poll at a time, for the life of a replica.
+
+The two statements of a poll are transactions of their own, in this order (ARCHITECTURE.md, the safety protocol):
+`grant` reports what is applied and buys one lease; `read` opens a newer snapshot. A registrar that does not see a grant
+in its reading knows that the read after that grant sees its commit. The lease runs from before the grant was sent, and
+arms only when everything up to the head that the read named is in the index.
+
+Refuses: to apply over a gap, a forged change or another store's history (it closes, then reloads); and to go on, or to
+reload by itself, when the store is behind what this replica has seen (it halts: SAFETY.md 14).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import StrEnum
+
+import structlog
+
+from lookup_core.domain import chain
+from lookup_core.domain.ids import ReplicaId, Revision
+from lookup_core.domain.lease import POLL_NS, Lease
+from lookup_core.kernel.clock import Clock
+from lookup_core.replica.feed import ChangeRow, Feed, FeedLost, Position, Read
+from lookup_core.replica.highwater import HighWater, StoreBehind
+from lookup_core.replica.index import Index
+from nser.feed.v1 import feed_pb2
+
+log = structlog.get_logger()
+
+RETRY_S = 0.05
+"""How long to wait after a poll that failed: the next grant must come well within one lease."""
+
+
+class Phase(StrEnum):
+    LOADING = "loading"  # no index yet
+    FOLLOWING = "following"  # has an index; clears people while its lease is live
+    CLOSED = "closed"  # found a fault in the feed; says EXCLUDED from old data while it loads again
+    HALTED = "halted"  # the store is behind; needs an operator
+    DRAINING = "draining"  # leaving; clears nobody
+
+
+class FeedBroken(Exception):
+    """The feed does not continue the history that this replica holds."""
+
+
+class Follower:
+    """Keeps one index and one lease. `new_id` makes the id of a replica row: one for each enrolment."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        lease: Lease,
+        clock: Clock,
+        *,
+        feed_key: bytes,
+        key_version: int,
+        highwater: HighWater,
+        new_id: Callable[[], ReplicaId],
+    ) -> None:
+        self.feed = feed
+        self.lease = lease
+        self.clock = clock
+        self.highwater = highwater
+        self.phase = Phase.LOADING
+        self.index = Index()
+        self.replica_id: ReplicaId | None = None
+        self.timeline = ""
+        self.polls = 0
+        self._feed_key = feed_key
+        self._key_version = key_version
+        self._new_id = new_id
+        self._position: Position | None = None
+        self._advanced = asyncio.Condition()
+        self._forced = asyncio.Event()
+        self._waiting: list[asyncio.Future[bool]] = []
+
+    @property
+    def has_index(self) -> bool:
+        return self._position is not None
+
+    # -- the life of a replica
+
+    async def run(self) -> None:
+        """Load, then poll until cancelled, drained or halted. Raises nothing but cancellation."""
+        while self.phase not in (Phase.HALTED, Phase.DRAINING):
+            try:
+                if self.phase is not Phase.FOLLOWING:
+                    await self.load()
+                at_once = await self.poll()
+            except FeedLost as lost:
+                log.warning("feed.lost", cause=str(lost), phase=self.phase)
+                await self.clock.sleep(RETRY_S)
+            except FeedBroken as broken:
+                self._close(Phase.CLOSED, "feed.broken", str(broken))
+                await self.clock.sleep(RETRY_S)
+            except StoreBehind as behind:
+                self._close(Phase.HALTED, "store.behind", str(behind))
+            else:
+                if not at_once and not self._forced.is_set():
+                    await self._wait()
+
+    async def load(self) -> None:
+        """Take a row, then the whole register at one revision. A replica that is loading takes no grant."""
+        if self.replica_id is None:
+            replica_id = self._new_id()
+            await self.feed.enrol(replica_id)
+            self.replica_id = replica_id
+        snapshot = await self.feed.load()
+        self.highwater.admit(snapshot.position)
+        if snapshot.key_version != self._key_version:
+            raise FeedBroken(f"the register is indexed under key version {snapshot.key_version}, not ours")
+        if self.phase is Phase.DRAINING:
+            return
+        self.index = snapshot.index
+        self._position = snapshot.position
+        self.phase = Phase.FOLLOWING
+        log.info("replica.loaded", revision=snapshot.position.revision, people=len(snapshot.index))
+
+    async def poll(self) -> bool:
+        """One grant and one read. Says whether the next poll should follow at once: there is news to report."""
+        if (replica_id := self.replica_id) is None or self.phase is not Phase.FOLLOWING:
+            return False  # drained meanwhile
+        asked = self.position
+        waiting, self._waiting = self._waiting, []  # this poll begins after these asked (SAFETY.md 15)
+        self._forced.clear()
+        try:
+            sent_ns = self.sent_ns()  # SAFETY.md 4: before the driver is called
+            granted = await self.feed.grant(replica_id, asked)
+            read = await self.feed.read(replica_id, asked)
+            self.accept(asked, read)
+        except BaseException:
+            self._settle(waiting, reached=False)
+            raise
+        if granted and self.may_arm(read):
+            self.lease.arm(self.position.revision, sent_ns=sent_ns)
+        if self.may_arm(read):
+            self._settle(waiting, reached=granted)
+        else:
+            self._waiting += waiting
+        self.polls += 1
+        async with self._advanced:
+            self._advanced.notify_all()
+        if not read.enrolled and self.phase is Phase.FOLLOWING:
+            self._leave_row()
+        return self.phase is not Phase.FOLLOWING or self.position.revision != asked.revision
+
+    def sent_ns(self) -> int:
+        return self.clock.boottime_ns()
+
+    def may_arm(self, read: Read) -> bool:
+        """Whether the index has reached the head that the read named; one page is not enough (SAFETY.md 3)."""
+        return self.position.revision == read.head.revision and self.phase is Phase.FOLLOWING
+
+    def accept(self, asked: Position, read: Read) -> None:
+        """Verify a read against the history held, then apply its changes. Raises FeedBroken, StoreBehind."""
+        if read.head.store_id != asked.store_id:
+            raise FeedBroken(f"the store is now {read.head.store_id}, not {asked.store_id}")
+        self.refuse_older(asked, read)
+        if read.timeline != self.timeline:
+            log.info("store.timeline", before=self.timeline, now=read.timeline)
+            self.timeline = read.timeline
+        for row in read.changes:
+            self._position = self.verified(self.position, row)
+            self.index.apply(row.revision, feed_pb2.Change.FromString(row.statements))
+        reached = self.position
+        if reached.revision == read.head.revision and not chain.is_same(reached.digest, read.head.digest):
+            raise FeedBroken(f"the head's digest at revision {reached.revision} is not that of its changes")
+        self.highwater.note(reached)
+
+    def refuse_older(self, asked: Position, read: Read) -> None:
+        """Raise StoreBehind where the store lost or replaced what this replica holds: reloading would drop it."""
+        if read.head.revision < asked.revision:
+            raise StoreBehind(
+                f"the store is at revision {read.head.revision}, this replica at {asked.revision}"
+            )
+        if read.known_digest is not None and not chain.is_same(read.known_digest, asked.digest):
+            raise StoreBehind(f"the store has another history at revision {asked.revision}")
+
+    def verified(self, before: Position, row: ChangeRow) -> Position:
+        """The position after one change: the next dense revision, chained under our key (SAFETY.md 13)."""
+        if row.revision != before.revision + 1:
+            raise FeedBroken(f"revision {before.revision} is followed by {row.revision}")
+        expected = chain.extended(self._feed_key, before.digest, row.revision, row.statements)
+        if not chain.is_same(expected, row.digest):
+            raise FeedBroken(f"the digest of revision {row.revision} does not follow from its change")
+        return Position(before.store_id, row.revision, expected)
+
+    # -- what a check may ask for
+
+    @property
+    def position(self) -> Position:
+        assert self._position is not None, "asked for a position before the first load"
+        return self._position
+
+    async def reach(self, revision: Revision) -> None:
+        """Wait until the index has `revision` (AT_LEAST). The caller bounds the time."""
+        async with self._advanced:
+            await self._advanced.wait_for(lambda: self.has_index and self.position.revision >= revision)
+
+    async def refresh(self) -> bool:
+        """Wait for a poll that begins after this call and reaches the head (FULLY_CONSISTENT, SAFETY.md 15).
+
+        False when that poll failed or brought no grant. The caller bounds the time.
+        """
+        reached: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(reached)
+        self._forced.set()
+        return await reached
+
+    async def drain(self) -> None:
+        """Stop clearing, then give the row back, in this order (SAFETY.md 5)."""
+        self.lease.disarm()
+        self.phase = Phase.DRAINING
+        if self.replica_id is not None:
+            replica_id, self.replica_id = self.replica_id, None
+            await self.feed.release(replica_id)
+
+    # -- inside
+
+    async def _wait(self) -> None:
+        """Until the next poll is due, something was committed, or a check forces one."""
+        woken = asyncio.ensure_future(self.feed.woken(POLL_NS / 1e9))
+        forced = asyncio.ensure_future(self._forced.wait())
+        try:
+            await asyncio.wait({woken, forced}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken.cancel()
+            forced.cancel()
+
+    def _leave_row(self) -> None:
+        """The row is gone: enrol again under a new id before the next grant. What was held is still right."""
+        log.warning("replica.row_gone", replica=str(self.replica_id))
+        self.lease.disarm()
+        self.replica_id = None
+        self.phase = Phase.CLOSED
+
+    def _close(self, phase: Phase, event: str, cause: str) -> None:
+        self.lease.disarm()
+        self.phase = phase
+        log.error(event, cause=cause, phase=phase)
+
+    def _settle(self, waiting: list[asyncio.Future[bool]], *, reached: bool) -> None:
+        for future in waiting:
+            if not future.done():
+                future.set_result(reached)

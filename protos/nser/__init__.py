@@ -1,0 +1,1 @@
+"""The contract of the self-exclusion register. Generated packages are below; nothing here is written by hand."""

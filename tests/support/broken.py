@@ -1,0 +1,262 @@
+"""The safety kernel with one rule taken out, for the tests that must then find a stale answer or a lost one.
+
+Each class breaks exactly the rule of SAFETY.md that its docstring names, by replacing the small method that keeps it.
+Nothing in production code can switch a rule off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from lookup_core.domain.ids import PersonNo, ReplicaId, RequestId, Revision
+from lookup_core.registrar.grants import Grants, Reading, ReplicaRow, Waiter
+from lookup_core.replica.check import Checker, Decision, Found, Subject
+from lookup_core.replica.feed import ChangeRow, FeedLost, Position, Read, Snapshot
+from lookup_core.replica.follower import Follower, Phase
+from lookup_core.replica.index import Index, Person
+from tests.support.simulation.processes import ModelFeed
+from tests.support.simulation.world import Registrar
+
+# -- the check
+
+
+class StandingAfterLookUp(Checker):
+    """Rule 1: the standing is read after the look-up, so a newer lease clears an older miss."""
+
+    def check(self, subject: Subject) -> Decision:
+        index = self._index()
+        found = self.look_up(index, subject)
+        standing = self._lease.standing()
+        if found.basis is not None:
+            return super().check(subject)
+        return self._missed(found, standing, index.revision)
+
+
+class ClockBeforeLookUp(Checker):
+    """Rule 1: the clock is read before the look-up, so a check that was held up clears after the lease."""
+
+    def check(self, subject: Subject) -> Decision:
+        now_ns = self._boottime_ns()
+        read, self._boottime_ns = self._boottime_ns, lambda: now_ns
+        try:
+            return super().check(subject)
+        finally:
+            self._boottime_ns = read
+
+
+class OneLook(Checker):
+    """Rule 2: a miss is not looked up again when the index moved meanwhile."""
+
+    def stood_still(self, index: Index, version: int) -> bool:
+        return True
+
+
+class RemoveThenInsert(Index):
+    """Rule 2: keys leave before the new ones are in, and the version does not tell."""
+
+    def _storing(self, person: Person) -> Iterator[None]:
+        before = self._people.get(person.person_no) or Person(person.person_no)
+        yield from super()._storing(replace(before, phones=(), documents=()))
+        yield from super()._storing(person)
+
+
+class LastWriterWins(Index):
+    """Rule 10: a statement about one exclusion overwrites what is known of a person's others."""
+
+    def _with_exclusion(self, stated: object) -> Person:
+        person = super()._with_exclusion(stated)  # type: ignore[arg-type]
+        return person if stated.excludes else replace(person, exclusions=frozenset())  # type: ignore[attr-defined]
+
+
+class UnknownTokenClears(Checker):
+    """Rule 24: a token that is not known is answered as somebody without an exclusion."""
+
+    def look_up(self, index: Index, subject: Subject) -> Found:
+        found = super().look_up(index, subject)
+        return Found() if subject.token is not None and found.person is None else found
+
+
+# -- the replica
+
+
+class ArmsAfterOnePage(Follower):
+    """Rule 3: the lease arms though the index has not reached the head."""
+
+    def may_arm(self, read: Read) -> bool:
+        return self.phase is Phase.FOLLOWING
+
+
+class TimedAtTheReply(Follower):
+    """Rule 4: the lease is counted by the replica from when the answers came, not from before the grant was sent."""
+
+    async def poll(self) -> bool:
+        before, self._armed = self.lease.standing(), False
+        moved = await super().poll()
+        if self.lease.standing() != before:
+            self.lease.arm(self.position.revision, sent_ns=self.clock.boottime_ns())
+        return moved
+
+
+class AnyAnswerIsAGrant(Follower):
+    """Rule 5: an UPDATE that matched no row counts as a grant."""
+
+    async def poll(self) -> bool:
+        feed = self.feed
+        self.feed = _AlwaysGranted(feed)  # type: ignore[assignment]
+        try:
+            return await super().poll()
+        finally:
+            self.feed = feed
+
+    def _leave_row(self) -> None:
+        pass
+
+
+class _AlwaysGranted:
+    def __init__(self, feed: object) -> None:
+        self._feed = feed
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._feed, name)
+
+    async def grant(self, replica_id: ReplicaId, position: Position) -> bool:
+        await self._feed.grant(replica_id, position)  # type: ignore[attr-defined]
+        return True
+
+
+class ReleasesThenDisarms(Follower):
+    """Rule 5: a draining replica gives its row back while its lease is still live."""
+
+    async def drain(self) -> None:
+        if self.replica_id is not None:
+            replica_id, self.replica_id = self.replica_id, None
+            await self.feed.release(replica_id)
+        # and it is slow to disarm
+        await self.clock.sleep(1.0)
+        await super().drain()
+
+
+class OneTransaction(ModelFeed):
+    """Rule 4: grant and read in one transaction: the snapshot is older than the commit of the grant."""
+
+    async def grant(self, replica_id: ReplicaId, position: Position) -> bool:
+        self._snapshot = await self.call(lambda: self.store.state)
+        return await super().grant(replica_id, position)
+
+    async def read(self, replica_id: ReplicaId, position: Position) -> Read:
+        return self.seen(self._snapshot, replica_id, position)
+
+
+class TornSnapshot(ModelFeed):
+    """Rule 6: people and head are read in two snapshots, the people first."""
+
+    async def load(self) -> Snapshot:
+        people = await self.call(lambda: self.store.state)
+        await self.process.sleep(self.network.delay())
+        head = await self.call(lambda: self.store.state)
+        return self.snapshot(head, people)
+
+
+class TrustsAnyChange(Follower):
+    """Rule 13: changes are applied without verifying the chain."""
+
+    def verified(self, before: Position, row: ChangeRow) -> Position:
+        return Position(before.store_id, row.revision, row.digest)
+
+
+class ReloadsWhenBehind(Follower):
+    """Rule 14: a store that lost revisions is loaded again, as if nothing had been lost."""
+
+    def refuse_older(self, asked: Position, read: Read) -> None:
+        if read.head.revision < asked.revision:
+            raise FeedLost("behind")
+
+    async def poll(self) -> bool:
+        try:
+            return await super().poll()
+        except FeedLost:
+            self.phase = Phase.CLOSED
+            raise
+
+
+class JoinsThePollUnderWay(Follower):
+    """Rule 15: a check that asks for the newest is answered by the poll that had begun before it."""
+
+    async def refresh(self) -> bool:
+        async with self._advanced:
+            await self._advanced.wait()
+        return True
+
+
+# -- the registrar
+
+
+class WallClock(Grants):
+    """Rule 7: a row counts as run out when the database's wall clock says so, whoever set that clock."""
+
+    skew_s = 5.0
+
+    def deadline(self, row: ReplicaRow) -> int:
+        return super().deadline(row) - int(self.skew_s * 1e9)
+
+
+class LaterGrantsForgiven(Grants):
+    """Rule 7: only rows that are behind in the newest reading by their newest grant count, as if it had begun then."""
+
+    def is_settled(self, waiter: Waiter, reading: Reading, now_ns: int) -> bool:
+        waiter.deadlines = None
+        return super().is_settled(waiter, reading, now_ns)
+
+
+class NoWait(Grants):
+    """The acknowledgement rule itself: nobody is waited for."""
+
+    def deadline(self, row: ReplicaRow) -> int:
+        return 0
+
+
+class TrustsTheCommit(Grants):
+    """Rule 8: the reading need not show the revision."""
+
+    def shows(self, reading: Reading, waiter: Waiter) -> bool:
+        return True
+
+
+class NoQuietTime(Grants):
+    """Rule 12: acknowledges at once after a start, a reconnect or a new timeline."""
+
+    def quiet_from(self, now_ns: int) -> int:
+        return now_ns
+
+
+class DeletesYoungRows(Registrar):
+    """Rule 5: rows are deleted while their lease may still be live."""
+
+    def sweep(self) -> None:
+        store = self.world.store
+        store.write(replace(store.state, replicas={}))
+
+
+class RetryDoesNotWait(Registrar):
+    """Rule 9: a retry of a committed request is answered at once."""
+
+    async def register(self, request_id: RequestId, person_no: PersonNo) -> Revision:
+        earlier = await self.call(lambda: self.world.store.state.requests.get(request_id))
+        if earlier is not None:
+            return earlier
+        return await super().register(request_id, person_no)
+
+
+class RetryWithoutAuditCommit(Registrar):
+    """Rule 9: a retry commits nothing of its own, so what it repeats may not be replicated."""
+
+    def audit_retry(self) -> None:
+        pass
+
+
+class CancelledSyncIsSuccess(Registrar):
+    """Rule 11: a commit whose wait for the standby was cancelled counts as done."""
+
+    def commit_not_replicated(self) -> Revision:
+        return self.world.store.state.head.revision
