@@ -21,6 +21,7 @@ from tests.support.services import (
 )
 
 TOLD = "nser_services"
+FAILED = "nser_services_failed"
 LAYERS_WITHOUT_SERVERS = ("style", "unit", "property")
 _stack = pytest.StashKey[ExitStack]()
 _services = pytest.StashKey[Services]()
@@ -28,8 +29,11 @@ _services = pytest.StashKey[Services]()
 
 def _shared_services(config: pytest.Config) -> Services:
     """The session's servers: as the controller told, else started now, once, for this process."""
-    if (told := getattr(config, "workerinput", {}).get(TOLD)) is not None:
-        return Services.heard(told)
+    heard = getattr(config, "workerinput", {})
+    if FAILED in heard:
+        pytest.fail(f"The session's servers could not be prepared:\n{heard[FAILED]}", pytrace=False)
+    if TOLD in heard:
+        return Services.heard(heard[TOLD])
     if _services not in config.stash:
         stack = config.stash.setdefault(_stack, ExitStack())
         config.stash[_services] = stack.enter_context(running_services())
@@ -45,8 +49,13 @@ def _wants_servers(config: pytest.Config) -> bool:
 def pytest_configure_node(node: object) -> None:
     """In xdist's controller, before a worker starts: tell it where the servers are."""
     config: pytest.Config = node.config  # type: ignore[attr-defined]
-    if _wants_servers(config):
-        node.workerinput[TOLD] = _shared_services(config).told()  # type: ignore[attr-defined]
+    heard: dict[str, str] = node.workerinput  # type: ignore[attr-defined]
+    if not _wants_servers(config):
+        return
+    try:
+        heard[TOLD] = _shared_services(config).told()
+    except Exception as error:  # the tests that need no server still run
+        heard[FAILED] = str(error)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

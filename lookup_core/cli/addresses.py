@@ -13,10 +13,11 @@ PORTS: Final = {
     "bridge": (8080, 9103),
     "replica-2": (50061, 9104),
 }
-POSTGRES_PORT: Final = 55432
-REDIS_PORT: Final = 56379
+# Below the range from which the system lends ports to clients; a taken one is replaced by another.
+POSTGRES_PORT: Final = 15432
+REDIS_PORT: Final = 16379
 HIGHEST_OFFSET: Final = 5_000
-"""Above it, the highest default port would pass 65535, or reach into the ports that the system lends to clients."""
+"""Enough for fifty checkouts side by side, a hundred ports apart; every port stays below 65536."""
 
 
 def port_offset() -> int:
@@ -46,7 +47,9 @@ def replicas() -> list[str]:
         return [address.strip() for address in given.split(",") if address.strip()]
     home = RunHome.here()
     if home.running:
-        return [record.address for record in home.all() if record.name.startswith("replica") and record.address]
+        return [
+            record.address for record in home.all() if record.name.startswith("replica") and record.address
+        ]
     return [serves_on("replica-1")]
 
 

@@ -27,17 +27,22 @@ BASES = {
 
 
 def check(
-    phone: Annotated[str, typer.Argument(help="A Kenyan mobile number: 0712345678.")] = "",
+    phone: Annotated[str, typer.Argument(metavar="PHONE", help="A Kenyan mobile number: 0712345678.")] = "",
+    *,
     number: Annotated[str, typer.Option("--id", help="The number on the identity document.")] = "",
     id_type: Annotated[DocumentType, typer.Option(help="What kind of document.")] = DocumentType.NATIONAL_ID,
     bst: Annotated[str, typer.Option(help="A BST, instead of phone and document.")] = "",
-    everywhere: Annotated[bool, typer.Option("--everywhere", help="Ask every replica, not only the nearest.")] = False,
+    everywhere: Annotated[
+        bool, typer.Option("--everywhere", help="Ask every replica, not only the nearest.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Ask whether a person may be let play: exit code 0 only when they may."""
     if not (phone or number or bst):
         raise CommandFailed(
-            "Say who: a phone, --id, both, or --bst.", code=ExitCode.USAGE, attempt="nser check 0712345678 --id 12345678"
+            "Say who: a phone, --id, both, or --bst.",
+            code=ExitCode.USAGE,
+            attempt="nser check 0712345678 --id 12345678",
         )
     subject = lookup_pb2.Subject(phone=phone, document=words.document(number, id_type), bst=bst)
     request = lookup_pb2.CheckRequest(subject=subject, purpose=lookup_pb2.PURPOSE_EXCLUSION)
@@ -48,7 +53,11 @@ def check(
         answers = [_nearest(addresses, request)]
     codes = [EXITS.get(answer.outcome, ExitCode.EXCLUDED) for _, answer in answers]
     told = [_values(answer, address) for address, answer in answers]
-    tell("\n".join(_sentence(each) for each in told), {"answers": told} if everywhere else told[0], as_json=json)
+    tell(
+        "\n".join(_sentence(each) for each in told),
+        {"answers": told} if everywhere else told[0],
+        as_json=json,
+    )
     raise typer.Exit(max(codes, key=lambda code: (code is not ExitCode.OK, code is ExitCode.EXCLUDED)))
 
 
@@ -70,12 +79,15 @@ def _ask(address: str, request: lookup_pb2.CheckRequest) -> lookup_pb2.Answer:
 
 
 def _values(answer: lookup_pb2.Answer, address: str) -> dict[str, Any]:
-    assessed = answer.last_assessment.ToDatetime().isoformat() + "Z" if answer.HasField("last_assessment") else None
+    assessed = (
+        answer.last_assessment.ToDatetime().isoformat() + "Z" if answer.HasField("last_assessment") else None
+    )
     return {
         "may_play": answer.outcome == lookup_pb2.OUTCOME_NOT_EXCLUDED,
         "outcome": words.word(lookup_pb2.Outcome, answer.outcome, "OUTCOME_").upper() or "EXCLUDED",
         "basis": words.word(lookup_pb2.Basis, answer.basis, "BASIS_").upper() or None,
-        "reason": words.word(lookup_pb2.IndeterminateReason, answer.reason, "INDETERMINATE_REASON_").upper() or None,
+        "reason": words.word(lookup_pb2.IndeterminateReason, answer.reason, "INDETERMINATE_REASON_").upper()
+        or None,
         "message": answer.error.message or None,
         "bst": answer.bst or None,
         "bst_rotated": answer.bst_rotated,

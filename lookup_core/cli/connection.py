@@ -1,14 +1,19 @@
 """One door to the servers: generated gRPC stubs on a blocking channel, and errors turned into sentences.
 
-A call has a deadline always. Only UNAVAILABLE is repeated, only where the caller says so, with the same request and so
-the same request_id. What gRPC itself says of a failure (addresses, sockets) is not shown: it helps nobody.
+A call has a deadline always, and leaves this machine over TLS only. Only UNAVAILABLE is repeated, only where the caller
+says so, with the same request and so the same request_id. What gRPC itself says of a failure (addresses, sockets) is
+not shown: it helps nobody.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 import grpc
@@ -60,7 +65,7 @@ class Connection:
     def __init__(self, address: str, key: str, *, what: str) -> None:
         self.address = address
         self.what = what
-        self.channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self.channel = _channel(address)
         self._metadata = (("authorization", f"Bearer {key}"),)
 
     def __enter__(self) -> Connection:
@@ -70,7 +75,13 @@ class Connection:
         self.channel.close()
 
     def call(
-        self, method: Method, request: Message, answer: type[Answer], *, timeout_s: float, patience_s: float = 0.0
+        self,
+        method: Method,
+        request: Message,
+        answer: type[Answer],
+        *,
+        timeout_s: float,
+        patience_s: float = 0.0,
     ) -> Answer:
         """Call, repeating UNAVAILABLE for up to `patience_s`. Raises CommandFailed."""
         until, wait_s = time.monotonic() + patience_s, FIRST_WAIT_S
@@ -97,23 +108,43 @@ class Connection:
         if refusal.reason == "RECORDED_NOT_CONFIRMED" and (subject := refusal.details.get("id")):
             message = f"{message} Its id is {subject}."
         attempt = _ATTEMPTS.get(exit_code, "")
-        return CommandFailed(message, code=exit_code, attempt=attempt, reason=refusal.reason or refusal.code.name)
+        return CommandFailed(
+            message, code=exit_code, attempt=attempt, reason=refusal.reason or refusal.code.name
+        )
 
     def _unreasoned(self, refusal: Refusal) -> str:
         """The transport's own failures, which carry no ErrorInfo."""
         if refusal.code is grpc.StatusCode.UNAVAILABLE:
             return f"No {self.what} answers at {self.address}. Let nobody play on it; start the system with `make run`."
         if refusal.code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return f"The {self.what} at {self.address} did not answer in time. Let nobody play on it; ask again."
+            return (
+                f"The {self.what} at {self.address} did not answer in time. Let nobody play on it; ask again."
+            )
         return f"The {self.what} at {self.address} refused the call ({refusal.code.name})."
+
+
+def _channel(address: str) -> grpc.Channel:
+    """Plaintext to this machine alone; TLS by NSER_TLS_ROOTS_FILE, else the system's roots, to every other."""
+    host = address.rpartition(":")[0].strip("[]")
+    with contextlib.suppress(ValueError):
+        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+            return grpc.insecure_channel(address, options=_OPTIONS)
+    roots = os.environ.get("NSER_TLS_ROOTS_FILE")
+    try:
+        credentials = grpc.ssl_channel_credentials(Path(roots).read_bytes() if roots else None)
+    except OSError as error:
+        raise CommandFailed(
+            f"NSER_TLS_ROOTS_FILE: {roots} cannot be read ({error.strerror}).", code=ExitCode.USAGE
+        ) from None
+    return grpc.secure_channel(address, credentials, options=_OPTIONS)
 
 
 def refusal_of(error: grpc.RpcError) -> Refusal:
     """Read google.rpc.Status from an error; without one, the code alone counts."""
-    assert isinstance(error, grpc.Call)
-    code, reason, retry_after_s, details = error.code(), "", None, {}
+    call: Any = error  # a blocking stub raises an error that is the call too
+    code, reason, retry_after_s, details = call.code(), "", None, {}
     try:
-        status = rpc_status.from_call(error)
+        status = rpc_status.from_call(call)
     except ValueError:  # the details contradict the call: not ours
         status = None
     for packed in status.details if status is not None else ():

@@ -41,7 +41,9 @@ async def connected(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Recor
     import asyncpg
 
     try:
-        connection = await asyncpg.connect(url, timeout=10, server_settings={"application_name": "nser set-up"})
+        connection = await asyncpg.connect(
+            url, timeout=10, server_settings={"application_name": "nser set-up"}
+        )
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError) as error:
         raise CommandFailed(
             f"The database cannot be reached ({type(error).__name__}). Its URL is in NSER_DATABASE_URL.",

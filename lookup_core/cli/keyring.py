@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -11,9 +11,17 @@ from lookup_core.cli.home import RunHome
 from lookup_core.cli.output import Json, tell
 from lookup_core.kernel.errors import SettingsRefused
 
+if TYPE_CHECKING:
+    from lookup_core.kernel.keyring import KeyRing
+
+ROOTS: Final = ("bst_salt", "feed", "revision", "pepper")
+
 keyring = typer.Typer(
     help="Make the register's key files, and compare them.", no_args_is_help=True, rich_markup_mode=None
 )
+Into = Annotated[
+    Path | None, typer.Option("--into", help="By default NSER_REPLICA_KEYS_FILE, else the home's.")
+]
 Ring = Annotated[Path | None, typer.Option("--file", help="By default NSER_KEYRING_FILE, else the home's.")]
 
 
@@ -40,12 +48,18 @@ def create(file: Ring = None, json: Json = False) -> None:
         ) from None
     except OSError as error:
         raise _unwritable(path, error) from None
-    tell(f"Made {path} (mode 0600). Back it up, apart from the database's backups.", {"file": path}, as_json=json)
+    tell(
+        f"Made {path} (mode 0600). Back it up, apart from the database's backups.",
+        {"file": path},
+        as_json=json,
+    )
 
 
 @keyring.command(name="replica-keys")
 def replica_keys(
-    into: Annotated[Path | None, typer.Option("--into", help="By default NSER_REPLICA_KEYS_FILE, else the home's.")] = None,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="By default NSER_REPLICA_KEYS_FILE, else the home's.")
+    ] = None,
     file: Ring = None,
     json: Json = False,
 ) -> None:
@@ -71,22 +85,25 @@ def show(file: Ring = None, json: Json = False) -> None:
     def fingerprint(key: bytes) -> str:
         return derive(key, "nser/keyring/fingerprint/1").hex()[:12]
 
+    keks = {kek_id: fingerprint(kek) for kek_id, kek in ring.keks.items()}
+    blind_roots = {str(version): fingerprint(root) for version, root in ring.blind_roots.items()}
+    roots = {name: fingerprint(getattr(ring, name)) for name in ROOTS}
     told = {
         "file": str(path),
         "active_kek": ring.active_kek,
-        "keks": {kek_id: fingerprint(kek) for kek_id, kek in ring.keks.items()},
+        "keks": keks,
         "blind_version": ring.blind_version,
-        "blind_roots": {str(version): fingerprint(root) for version, root in ring.blind_roots.items()},
-        "roots": {name: fingerprint(getattr(ring, name)) for name in ("bst_salt", "feed", "revision", "pepper")},
+        "blind_roots": blind_roots,
+        "roots": roots,
     }
     lines = [f"{path}: master key {ring.active_kek} in use, blind index version {ring.blind_version}."]
-    lines += [f"  master key {kek_id}  {mark}" for kek_id, mark in told["keks"].items()]  # type: ignore[attr-defined]
-    lines += [f"  blind index {version}  {mark}" for version, mark in told["blind_roots"].items()]  # type: ignore[attr-defined]
-    lines += [f"  {name}  {mark}" for name, mark in told["roots"].items()]  # type: ignore[attr-defined]
+    lines += [f"  master key {kek_id}  {mark}" for kek_id, mark in keks.items()]
+    lines += [f"  blind index {version}  {mark}" for version, mark in blind_roots.items()]
+    lines += [f"  {name}  {mark}" for name, mark in roots.items()]
     tell("\n".join(lines), told, as_json=json)
 
 
-def _loaded(path: Path):  # type: ignore[no-untyped-def]
+def _loaded(path: Path) -> "KeyRing":
     from lookup_core.kernel.keyring import KeyRing
 
     try:

@@ -52,7 +52,9 @@ def create(
 
 @keys.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(help="The key's id: the third part of its text.")],
+    key_id: Annotated[
+        str, typer.Argument(metavar="KEY_ID", help="The key's id: the third part of its text.")
+    ],
     reason: Annotated[str, typer.Option(help="Why; it goes into the audit log.")] = "",
     json: Json = False,
 ) -> None:

@@ -77,7 +77,7 @@ def build() -> typer.Typer:
     for point in entry_points(group=GROUP):
         try:
             joined.add_typer(point.load(), name=point.name)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the other commands work
             print(f"The command {point.name} of {point.value} cannot be loaded: {error}", file=sys.stderr)
     return joined
 

@@ -29,7 +29,9 @@ def upgrade(url: str, to: str = "head") -> None:
         migrate_to(url, to)
     except CommandError:
         raise CommandFailed(
-            f"There is no migration {to!r}.", code=ExitCode.USAGE, attempt="nser migrate   (goes to the newest)"
+            f"There is no migration {to!r}.",
+            code=ExitCode.USAGE,
+            attempt="nser migrate   (goes to the newest)",
         ) from None
     except DBAPIError as error:
         state = getattr(error.orig, "sqlstate", None)

@@ -47,7 +47,12 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Seque
 def report(failed: CommandFailed, *, as_json: bool) -> None:
     """Print an error on standard error: what is wrong, and a command to try."""
     if as_json:
-        values = {"reason": failed.reason, "message": failed.message, "try": failed.attempt, "exit_code": int(failed.code)}
+        values = {
+            "reason": failed.reason,
+            "message": failed.message,
+            "try": failed.attempt,
+            "exit_code": int(failed.code),
+        }
         print(json.dumps({"error": values}, indent=2), file=sys.stderr)
         return
     print(failed.message, file=sys.stderr)

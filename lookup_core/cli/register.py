@@ -20,7 +20,7 @@ TIMEOUT_S = 10.0
 PATIENCE_S = 20.0
 """How long a registration that is recorded and not yet confirmed is repeated, with the same request_id."""
 
-Phone = Annotated[str, typer.Argument(help="A Kenyan mobile number: 0712345678.")]
+Phone = Annotated[str, typer.Argument(metavar="PHONE", help="A Kenyan mobile number: 0712345678.")]
 Chosen = Annotated[Period, typer.Option(help="How long.")]
 
 
@@ -35,7 +35,9 @@ def register(
     last_name: Annotated[str, typer.Option()] = "",
     email: Annotated[str, typer.Option()] = "",
     county: Annotated[int, typer.Option(min=0, max=47, help="1 to 47; 0 unknown.")] = 0,
-    channel: Annotated[words.Channel, typer.Option(help="Through which door it came.")] = words.Channel.OFFICE,
+    channel: Annotated[
+        words.Channel, typer.Option(help="Through which door it came.")
+    ] = words.Channel.OFFICE,
     request_id: Annotated[str, typer.Option(help="A UUID; give the earlier one to repeat a request.")] = "",
     json: Json = False,
 ) -> None:

@@ -34,7 +34,7 @@ class Seen:
 
     @property
     def is_well(self) -> bool:
-        return self.record.is_alive and self.phase in WELL
+        return self.record.is_alive and is_well(self.phase, self.told)
 
     def values(self) -> dict[str, Any]:
         mine = {
@@ -62,11 +62,20 @@ def status(json: Json = False) -> None:
         print(json_text.dumps({**told, "processes": [seen.values() for seen in found]}, indent=2))
     else:
         heads = ("process", "pid", "phase", "address", "revision", "lease left", "people", "excluded")
-        table(heads, [_row(seen) for seen in found], numbers=("pid", "revision", "lease left", "people", "excluded"))
+        table(
+            heads,
+            [_row(seen) for seen in found],
+            numbers=("pid", "revision", "lease left", "people", "excluded"),
+        )
         if not all_well:
             unwell = [seen.record for seen in found if not seen.is_well]
             print(f"Not well: {', '.join(record.name for record in unwell)}. See {home.logs}.")
     raise typer.Exit(ExitCode.OK if all_well else ExitCode.UNAVAILABLE)
+
+
+def is_well(phase: str, told: dict[str, Any]) -> bool:
+    """Whether a process does its work; a replica without a live lease clears nobody and is not well."""
+    return phase in WELL and told.get("lease_ms") != 0
 
 
 def look_at(record: Record) -> Seen:
@@ -78,14 +87,19 @@ def look_at(record: Record) -> Seen:
     told = status_of(record.metrics)
     if told is None:
         return Seen(record, "silent", {})
-    return Seen(record, str(told.get("phase") or "ready").lower(), told)
+    return Seen(record, phase_of(told), told)
+
+
+def phase_of(told: dict[str, Any]) -> str:
+    """What a process says it is doing; one that names no phase serves."""
+    return str(told.get("phase") or "ready").lower()
 
 
 def status_of(metrics: str) -> dict[str, Any] | None:
     """What a process says at /status; None when it says nothing that can be read."""
     try:
         # A frozen process takes connections and never answers: hence the time-out.
-        with urllib.request.urlopen(f"http://{metrics}/status", timeout=TIMEOUT_S) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://{metrics}/status", timeout=TIMEOUT_S) as answer:
             told = json_text.load(answer)
     except (OSError, ValueError, urllib.error.URLError):
         return None
@@ -106,7 +120,7 @@ def _row(seen: Seen) -> tuple[str, ...]:
         value = seen.told.get(name)
         return f"{value:,}" if isinstance(value, int) else NONE
 
-    left = seen.told.get("lease_remaining_ms")
+    left = seen.told.get("lease_ms")
     lease = f"{left:,.0f} ms" if isinstance(left, int | float) else NONE
     record = seen.record
     shown = (record.name, str(record.pid), seen.phase, record.address)

@@ -43,7 +43,9 @@ def end_leftovers(home: RunHome) -> list[str]:
     for number in (signal.SIGTERM, signal.SIGKILL):
         for record in left:
             if record.is_alive:
-                signalled = signal.SIGINT if record.name == "postgres" and number is signal.SIGTERM else number
+                signalled = (
+                    signal.SIGINT if record.name == "postgres" and number is signal.SIGTERM else number
+                )
                 _send(record, signalled)
         if gone(left, LEFTOVER_PATIENCE_S):
             break

@@ -3,6 +3,8 @@
 Made from the generated enums, so that a value added to the contract is a word here at once.
 """
 
+from __future__ import annotations
+
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -29,11 +31,11 @@ def document(number: str, kind: DocumentType) -> identity_pb2.Document | None:
     return identity_pb2.Document(type=value, number=number)
 
 
-def period(chosen: Period) -> "exclusion_pb2.Period":
+def period(chosen: Period) -> exclusion_pb2.Period.ValueType:
     return exclusion_pb2.Period.Value(f"PERIOD_{chosen.value.upper()}")
 
 
-def channel(chosen: Channel) -> "exclusion_pb2.Channel":
+def channel(chosen: Channel) -> exclusion_pb2.Channel.ValueType:
     return exclusion_pb2.Channel.Value(f"CHANNEL_{chosen.name}")
 
 

@@ -13,14 +13,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 import asyncpg
 
 from lookup_core.domain import bst, chain
-from lookup_core.domain.blind import blind_document, blind_phone
+from lookup_core.domain.blind import BlindKeys, blind_document, blind_phone
 from lookup_core.domain.exclusion import State
 from lookup_core.domain.identity import Identity
 from lookup_core.domain.ids import BlindIndex, PersonNo, Revision
@@ -38,7 +38,8 @@ CHUNK: Final = 2_000
 CHANNEL: Final = "nser_change"
 PII_VERSION: Final = 1
 
-Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+if TYPE_CHECKING:  # generic in the stubs alone
+    Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 _COLUMNS: Final = {
     "person": ("person_no",),
@@ -50,7 +51,16 @@ _COLUMNS: Final = {
     "bst_token": ("token", "person_no", "created_at"),
     "bst_mapping": ("token", "kind", "blind", "key_version"),
     "exclusion": (
-        *("exclusion_id", "person_no", "period", "state", "effective_at", "expires_at", "effective_date", "expiry_date"),
+        *(
+            "exclusion_id",
+            "person_no",
+            "period",
+            "state",
+            "effective_at",
+            "expires_at",
+            "effective_date",
+            "expiry_date",
+        ),
         *("channel", "county", "revision"),
     ),
     "exclusion_period": ("exclusion_id", "revision", "period", "begins_at", "ends_at", "legal_source"),
@@ -106,7 +116,9 @@ class _Person:
         return feed_pb2.Statement(person=person)
 
     def excluded(self) -> feed_pb2.Statement:
-        about = feed_pb2.ExclusionStated(exclusion_id=self.exclusion_id.bytes, person_no=self.number, excludes=True)
+        about = feed_pb2.ExclusionStated(
+            exclusion_id=self.exclusion_id.bytes, person_no=self.number, excludes=True
+        )
         return feed_pb2.Statement(exclusion=about)
 
 
@@ -145,11 +157,21 @@ async def load(connection: Connection, ring: KeyRing, entries: Sequence[Entry], 
             if person.entry.period is not None:
                 _write_exclusion(rows, person, term(person.entry.period, at))
         await rows.write(connection, "exclusion", "exclusion_period")
-        await connection.execute(_BIND_OPERATORS, [person.exclusion_id for person in people if person.revision])
+        await connection.execute(
+            _BIND_OPERATORS, [person.exclusion_id for person in people if person.revision]
+        )
         excluded = sum(person.entry.period is not None for person in people)
-        await connection.execute(_AUDIT, f"{len(people)} people, {excluded} excluded", secrets.token_hex(16), revision)
+        await connection.execute(
+            _AUDIT, f"{len(people)} people, {excluded} excluded", secrets.token_hex(16), revision
+        )
         await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, str(revision))
     return Loaded(len(people), excluded, len(entries) - len(people), revision)
+
+
+async def analyse(connection: Connection) -> None:
+    """Tell PostgreSQL's planner how the tables look now; after a load it would read whole indexes for each person."""
+    for table in _COLUMNS:
+        await connection.execute(f"ANALYZE register.{table}")
 
 
 async def in_force(clock: Clock) -> None:
@@ -176,15 +198,17 @@ async def _new_people(
     connection: Connection, ring: KeyRing, entries: Sequence[Entry], at: datetime
 ) -> list[_Person]:
     """Those of `entries` that the register does not know, with numbers and tokens."""
-    keyed = [(entry, _identifiers(ring, entry.identity)) for entry in entries]
-    every = {blind for _, identifiers in keyed for _, blind in identifiers}
+    blind = ring.blind  # derived anew at each look
+    keyed = [(entry, _identifiers(blind, entry.identity)) for entry in entries]
+    every = {index for _, identifiers in keyed for _, index in identifiers}
     known = await connection.fetch(
-        "SELECT DISTINCT blind FROM register.identifier WHERE kind = ANY('{phone,document}') AND blind = ANY($1)", every
+        "SELECT DISTINCT blind FROM register.identifier WHERE kind = ANY('{phone,document}') AND blind = ANY($1)",
+        every,
     )
     taken: set[bytes] = {row["blind"] for row in known}
     fresh: list[tuple[Entry, list[tuple[str, BlindIndex]]]] = []
     for entry, identifiers in keyed:
-        blinds = {blind for _, blind in identifiers}
+        blinds = {index for _, index in identifiers}
         if taken.isdisjoint(blinds):
             taken |= blinds  # twice in one chunk: the first counts
             fresh.append((entry, identifiers))
@@ -198,12 +222,12 @@ async def _new_people(
     ]
 
 
-def _identifiers(ring: KeyRing, identity: Identity) -> list[tuple[str, BlindIndex]]:
+def _identifiers(keys: BlindKeys, identity: Identity) -> list[tuple[str, BlindIndex]]:
     found: list[tuple[str, BlindIndex]] = []
     if identity.phone is not None:
-        found.append(("phone", blind_phone(ring.blind, identity.phone)))
+        found.append(("phone", blind_phone(keys, identity.phone)))
     if identity.document is not None:
-        found.append(("document", blind_document(ring.blind, identity.document)))
+        found.append(("document", blind_document(keys, identity.document)))
     return found
 
 
@@ -243,7 +267,14 @@ def _write_exclusion(rows: _Rows, person: _Person, agreed: Term) -> None:
     days = (agreed.effective_date, agreed.expiry_date)
     rows.add(
         "exclusion",
-        *(person.exclusion_id, person.number, str(period), str(State.ACTIVE), agreed.effective_at, agreed.expires_at),
+        *(
+            person.exclusion_id,
+            person.number,
+            str(period),
+            str(State.ACTIVE),
+            agreed.effective_at,
+            agreed.expires_at,
+        ),
         *(*days, "office", person.entry.county, person.revision),
     )
     source = RULES[period].legal_source
@@ -260,24 +291,17 @@ async def _state(connection: Connection, ring: KeyRing, rows: _Rows, people: Seq
         raise asyncpg.DataError("the register has no head: start its registrar once")
     revision, digest = Revision(head["revision"]), chain.Digest(head["digest"])
     tokens = feed_pb2.Change(statements=[person.stated() for person in people if person.entry.period is None])
-    changes = [(tokens, None)] if tokens.statements else []
-    changes += [
-        (feed_pb2.Change(statements=[person.stated(), person.excluded()]), person)  # type: ignore[misc]
-        for person in people
-        if person.entry.period is not None
-    ]
-    for change, person in changes:
+    changes: list[tuple[feed_pb2.Change, _Person | None]] = [(tokens, None)] if tokens.statements else []
+    for person in people:
+        if person.entry.period is not None:
+            changes.append((feed_pb2.Change(statements=[person.stated(), person.excluded()]), person))  # noqa: PERF401
+    for change, about in changes:
         revision = Revision(revision + 1)
         statements = change.SerializeToString(deterministic=True)
         digest = chain.extended(ring.feed, digest, revision, statements)
         rows.add("change", revision, statements, digest)
-        if person is not None:
-            person.revision = revision
+        if about is not None:
+            about.revision = revision
     await rows.write(connection, "change")
     await connection.execute("UPDATE register.head SET revision = $1, digest = $2", revision, digest)
     return revision
-
-
-def now() -> datetime:
-    """Wall time, for the dates of a load."""
-    return datetime.now(UTC)

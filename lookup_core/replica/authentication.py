@@ -17,7 +17,13 @@ from lookup_core.domain.lease import Lease
 from lookup_core.domain.outcome import Purpose
 from lookup_core.domain.scope import permits_check
 from lookup_core.kernel import apikey
-from lookup_core.kernel.errors import CredentialsInvalid, Draining, NotPermitted, RegisterStale, ReplicaLoading
+from lookup_core.kernel.errors import (
+    CredentialsInvalid,
+    Draining,
+    NotPermitted,
+    RegisterStale,
+    ReplicaLoading,
+)
 from lookup_core.replica.follower import Follower, Phase
 from lookup_core.replica.index import Credential
 
@@ -38,7 +44,9 @@ class Presented:
 class Authentication:
     """Turns what a call presents into a credential, or refuses."""
 
-    def __init__(self, follower: Follower, lease: Lease, boottime_ns: Callable[[], int], pepper: bytes) -> None:
+    def __init__(
+        self, follower: Follower, lease: Lease, boottime_ns: Callable[[], int], pepper: bytes
+    ) -> None:
         self._follower = follower
         self._lease = lease
         self._boottime_ns = boottime_ns
@@ -70,8 +78,7 @@ class Authentication:
         Raises CredentialsInvalid, RegisterStale, ReplicaLoading, Draining.
         """
         self.check_ready()
-        if not self._lease.is_live(self._boottime_ns()):
-            raise RegisterStale  # a revocation may have passed us by (SAFETY.md 19)
+        self.check_lease()
         credential = self._credential(presented)
         if credential is None or not credential.active:
             raise CredentialsInvalid
@@ -83,6 +90,11 @@ class Authentication:
             raise Draining
         if not self._follower.has_index:
             raise ReplicaLoading
+
+    def check_lease(self) -> None:
+        """Raise RegisterStale without a live lease: a revocation may have passed us by (SAFETY.md 19)."""
+        if not self._lease.is_live(self._boottime_ns()):
+            raise RegisterStale
 
     def _credential(self, presented: Presented) -> Credential | None:
         """The credential that the key's MAC fits. An unknown id takes as long as a wrong key."""

@@ -19,7 +19,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
-CALL_S: Final = 0.04
+CALL_S: Final = 0.2
+"""When Redis counts as away. Longer than a request waits (quota.py): one slow reply is no outage."""
 CONNECTIONS: Final = 8
 AHEAD_PERCENT: Final = 5
 """Of a limit, how much all replicas together may hold without having used it (SAFETY.md 20)."""
@@ -106,10 +107,12 @@ class RedisBudgets:
         capacity = take.limit * BURST_S[take.budget]
         ceiling = take.limit * AHEAD_PERCENT // 100
         asked = (take.demand, int(take.exact), take.ahead, take.held, ceiling, self._replica)
-        return (2, bucket, f"{bucket}:ahead", take.limit, capacity, *asked)
+        return (bucket, f"{bucket}:ahead", take.limit, capacity, *asked)
 
     async def _run(self, *arguments: str | int) -> Any:
         try:
-            return await self._redis.execute_command("EVALSHA", self._sha, *arguments)
+            reply: Any = self._redis.evalsha(self._sha, 2, *arguments)
+            return await reply
         except NoScriptError:  # restarted or flushed
-            return await self._redis.execute_command("EVAL", self._script, *arguments)
+            reply = self._redis.eval(self._script, 2, *arguments)
+            return await reply

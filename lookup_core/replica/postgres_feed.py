@@ -11,7 +11,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 import structlog
@@ -33,7 +33,8 @@ LOAD_S: Final = 600.0
 
 QUERIES: Final = load_queries("lookup_core.replica", "queries.sql")
 Result = TypeVar("Result")
-Connection = asyncpg.Connection[asyncpg.Record]
+if TYPE_CHECKING:  # generic in the stubs alone
+    Connection = asyncpg.Connection[asyncpg.Record]
 
 
 class PostgresFeed:
@@ -62,19 +63,25 @@ class PostgresFeed:
 
     async def enrol(self, replica_id: ReplicaId) -> None:
         place = (self._address, socket.gethostname(), os.getpid())
-        await self._call("enrol", lambda c: c.execute(QUERIES["enrol"], replica_id, self._key_version, *place))
+        await self._call(
+            "enrol", lambda c: c.execute(QUERIES["enrol"], replica_id, self._key_version, *place)
+        )
 
     async def grant(self, replica_id: ReplicaId, position: Position) -> bool:
         if self._wake is not None:
             self._wake.begin_poll()
         named = (position.store_id, position.revision, position.digest)
         status = await self._call(
-            "grant", lambda c: c.execute(QUERIES["grant"], replica_id, *named, self._key_version), durable=True
+            "grant",
+            lambda c: c.execute(QUERIES["grant"], replica_id, *named, self._key_version),
+            durable=True,
         )
         return status == "UPDATE 1"
 
     async def read(self, replica_id: ReplicaId, position: Position) -> Read:
-        rows = await self._call("read", lambda c: c.fetch(QUERIES["read"], replica_id, position.revision, PAGE))
+        rows = await self._call(
+            "read", lambda c: c.fetch(QUERIES["read"], replica_id, position.revision, PAGE)
+        )
         if not rows:
             raise self._lost("read", LookupError("the register has no head"))
         here = rows[0]
@@ -85,7 +92,9 @@ class PostgresFeed:
             known_digest=None if here["known_digest"] is None else Digest(here["known_digest"]),
             enrolled=here["enrolled"],
             changes=[
-                ChangeRow(Revision(row["change_revision"]), row["change_statements"], Digest(row["change_digest"]))
+                ChangeRow(
+                    Revision(row["change_revision"]), row["change_statements"], Digest(row["change_digest"])
+                )
                 for row in rows
                 if row["change_revision"] is not None
             ],

@@ -9,7 +9,8 @@ SELECT $1, store_id, 0, ''::bytea, $2, $3, $4, $5 FROM register.head
 -- name: grant
 -- The first statement of a poll: report what is applied, buy one lease. A transaction of its own (SAFETY.md 4). It
 -- matches no row unless this store has the named revision with the named digest, under our key, and is not recovering
--- (SAFETY.md 13, 14). $1 replica_id, $2 store_id, $3 revision, $4 digest, $5 key_version.
+-- (SAFETY.md 13, 14). Revision 0 has no change: its digest follows from the store id, which is compared.
+-- $1 replica_id, $2 store_id, $3 revision, $4 digest, $5 key_version.
 UPDATE register.replica AS mine
 SET applied = $3, digest = $4, grant_no = mine.grant_no + 1, granted_until = now() + interval '2 seconds'
 FROM register.head AS head
@@ -17,7 +18,8 @@ WHERE mine.replica_id = $1 AND NOT mine.released
   AND mine.store_id = $2 AND head.store_id = $2
   AND mine.key_version = $5 AND head.key_version = $5
   AND NOT head.recovering
-  AND ((head.revision = $3 AND head.digest = $4)
+  AND ($3 = 0
+       OR (head.revision = $3 AND head.digest = $4)
        OR EXISTS (SELECT FROM register.change AS held WHERE held.revision = $3 AND held.digest = $4))
 
 -- name: read
@@ -58,15 +60,21 @@ SELECT key_id, mac, operator_id, scopes, requests_per_second, people_per_second,
 
 -- name: log_lookups
 -- At least once from us, exactly once in the table: (at, replica_id, sequence) is the entry's own name. What all
--- entries of one call have in common is sent once, in the arrays of calls; an item names its call by its place there.
--- $1 replica_id; of calls: $2 at, $3 operator_id, $4 key_id, $5 purpose, $6 correlation_id; of items: $7 call,
--- $8 sequence, $9 outcome, $10 basis, $11 token, $12 revision.
+-- entries of one call have in common is sent once, outcomes as one byte for each entry ($10, an index into $11 and $12),
+-- tokens for those entries alone that have one ($13 their places, $14). $1 replica_id; of calls: $2 at, $3 operator_id,
+-- $4 key_id, $5 purpose, $6 correlation_id, $7 revision, $8 first sequence, $9 how many entries.
 INSERT INTO register.lookup_log (at, replica_id, sequence, operator_id, key_id, purpose, outcome, basis, token,
                                  revision, correlation_id)
-SELECT call.at, $1, item.sequence, call.operator_id, call.key_id, call.purpose, item.outcome, item.basis, item.token,
-       item.revision, call.correlation_id
-FROM unnest($2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[])
-         WITH ORDINALITY AS call(at, operator_id, key_id, purpose, correlation_id, place)
-JOIN unnest($7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::bytea[], $12::bigint[])
-         AS item(call, sequence, outcome, basis, token, revision) ON item.call = call.place
+SELECT call.at, $1, call.first + number, call.operator_id, call.key_id, call.purpose,
+       ($11::text[])[get_byte($10, call.place::integer + number) + 1],
+       ($12::text[])[get_byte($10, call.place::integer + number) + 1],
+       known.token, call.revision, call.correlation_id
+FROM (
+    SELECT *, sum(entries) OVER (ORDER BY nth) - entries AS place
+    FROM unnest($2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
+                $9::integer[]) WITH ORDINALITY
+         AS sent(at, operator_id, key_id, purpose, correlation_id, revision, first, entries, nth)
+) AS call
+CROSS JOIN LATERAL generate_series(0, call.entries - 1) AS number
+LEFT JOIN unnest($13::integer[], $14::bytea[]) AS known(place, token) ON known.place = call.place::integer + number
 ON CONFLICT DO NOTHING

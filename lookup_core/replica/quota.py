@@ -1,6 +1,6 @@
 """Budgets of an API key, without a round trip on the hot path.
 
-A replica holds a small slice of each budget that is in use, taken from Redis ahead of need and expiring with its second;
+A replica holds a small slice of each budget that is in use, taken from Redis ahead of need, gone with its second;
 all replicas together hold at most 5 % of a limit unused (SAFETY.md 20). Who finds the slice empty waits for the refill
 under way, one for each key. While Redis is away each replica gives an equal share of the limit, counted here and
 alarmed; a budget is then kept less exactly, and no check is answered otherwise.
@@ -45,7 +45,9 @@ class Slice:
     left: int = 0
     size: int = 0
     until_ns: int = 0
-    waiting: deque[asyncio.Future[int]] = field(default_factory=deque)  # the result: 0, or milliseconds to wait
+    waiting: deque[asyncio.Future[int]] = field(
+        default_factory=deque
+    )  # the result: 0, or milliseconds to wait
     refill: asyncio.Task[None] | None = None
     share: float = 0.0
     share_at_ns: int = 0
@@ -59,11 +61,8 @@ class Slice:
     def held(self, now_ns: int) -> int:
         return self.left if now_ns < self.until_ns else 0
 
-    def fill(self, given: Given, held: int) -> None:
-        # What was spent meanwhile was spent from `held`; a slice of an earlier second is gone.
-        spent = held - self.held(time.monotonic_ns()) if held else 0
-        self.left = max(0, held - spent) + given.ahead
-        self.size = self.left
+    def fill(self, given: Given, now_ns: int) -> None:
+        self.left = self.size = self.held(now_ns) + given.ahead
         self.until_ns = given.until_ns
 
     def spend_share(self, count: int, replicas: int, now_ns: int) -> int:
@@ -73,8 +72,10 @@ class Slice:
         fresh = rate if self.share_at_ns == 0 else self.share + (now_ns - self.share_at_ns) / 1e9 * rate
         self.share, self.share_at_ns = min(capacity, fresh), now_ns
         needed = min(count, capacity)
-        if self.share >= needed or (count == 1 and self.share >= 1):
-            self.share -= count  # below zero after a batch larger than the capacity: the rate holds in the long run
+        if self.share >= needed:
+            self.share -= (
+                count  # below zero after a batch larger than the capacity: the rate holds in the long run
+            )
             return 0
         return max(1, round((needed - self.share) / rate * 1000))
 
@@ -127,7 +128,9 @@ class Quota:
         if taken < count:
             self._settle(self._slice(credential, budget), wait_ms)
 
-    async def take_some(self, credential: Credential, budget: Budget, count: int) -> tuple[int, QuotaExceeded | None]:
+    async def take_some(
+        self, credential: Credential, budget: Budget, count: int
+    ) -> tuple[int, QuotaExceeded | None]:
         """Spend up to `count`. Gives how many there were, and the refusal of the others."""
         slice_ = self._slice(credential, budget)
         taken, wait_ms = await self._take_many(slice_, count, exact=False)
@@ -159,7 +162,9 @@ class Quota:
             return count, 0
         if self._budgets is not None and not self.is_local:
             try:
-                given = await self._budgets.take(Take(slice_.key_id, slice_.budget, slice_.limit, count, exact=exact))
+                given = await self._budgets.take(
+                    Take(slice_.key_id, slice_.budget, slice_.limit, count, exact=exact)
+                )
                 return given.taken, given.wait_ms
             except BudgetsAway as away:
                 self._note_away(away)
@@ -182,9 +187,16 @@ class Quota:
         try:
             while True:
                 asked, held = len(slice_.waiting), slice_.held(time.monotonic_ns())
-                take = Take(slice_.key_id, slice_.budget, slice_.limit, asked, ahead=ahead - min(held, ahead), held=held)
+                take = Take(
+                    slice_.key_id,
+                    slice_.budget,
+                    slice_.limit,
+                    asked,
+                    ahead=ahead - min(held, ahead),
+                    held=held,
+                )
                 given = await self._budgets.take(take)
-                slice_.fill(given, held)
+                slice_.fill(given, time.monotonic_ns())
                 for place in range(asked):
                     _tell(slice_.waiting.popleft(), 0 if place < given.taken else given.wait_ms)
                 while slice_.waiting and slice_.spend(1, time.monotonic_ns()):

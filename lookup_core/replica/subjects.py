@@ -57,38 +57,51 @@ AS_THE_LEASE: Final = Freshness()
 
 def check_constraints(asked: lookup_pb2.Subject) -> None:
     """Hold `asked` to the annotations of nser.lookup.v1.Subject. Raises InvalidRequest naming the field."""
-    phone, bst, has_document = asked.phone, asked.bst, asked.HasField("document")
+    document = asked.document if asked.HasField("document") else None
+    _check(asked.phone, asked.bst, document)
+
+
+def _check(phone: str, bst: str, document: identity_pb2.Document | None) -> None:
     if len(phone) > LONGEST_IDENTIFIER:
         raise InvalidRequest("phone", f"A phone has at most {LONGEST_IDENTIFIER} characters.")
     if len(bst) > LONGEST_IDENTIFIER:
         raise InvalidRequest("bst", f"A BST has at most {LONGEST_IDENTIFIER} characters.")
-    if not (phone or bst or has_document):
+    if document is not None:
+        if bst:
+            raise InvalidRequest("bst", "A BST stands alone: leave the document out.")
+        _check_document(document)
+    elif bst and phone:
+        raise InvalidRequest("bst", "A BST stands alone: leave the phone out.")
+    elif not (phone or bst):
         raise InvalidRequest("phone", "Nobody is named: give a phone, a document or a bst.")
-    if bst and (phone or has_document):
-        raise InvalidRequest("bst", "A BST stands alone: leave phone and document out.")
-    if has_document:
-        _check_document(asked.document)
 
 
 def _check_document(document: identity_pb2.Document) -> None:
     if document.type not in _DOCUMENT_TYPES:
-        raise InvalidRequest("document.type", f"There is no document type {int(document.type)}. See DocumentType.")
+        raise InvalidRequest(
+            "document.type", f"There is no document type {int(document.type)}. See DocumentType."
+        )
     if not document.number:
-        raise InvalidRequest("document.number", "The document has no number. Write it as printed, or leave it out.")
+        raise InvalidRequest(
+            "document.number", "The document has no number. Write it as printed, or leave it out."
+        )
     if len(document.number) > LONGEST_IDENTIFIER:
-        raise InvalidRequest("document.number", f"A document number has at most {LONGEST_IDENTIFIER} characters.")
+        raise InvalidRequest(
+            "document.number", f"A document number has at most {LONGEST_IDENTIFIER} characters."
+        )
 
 
 def subject_from(keys: BlindKeys, asked: lookup_pb2.Subject) -> Subject:
     """Turn what was asked into blind indexes. Raises InvalidRequest, InvalidIdentity, MalformedToken."""
-    check_constraints(asked)
-    if asked.bst:
-        return Subject(token=parse_token(asked.bst))
-    document = None
-    if asked.HasField("document"):
-        document_type = _DOCUMENT_TYPES[asked.document.type]
-        document = blind_document(keys, parse_document(document_type, asked.document.number))
-    return Subject(blind_phone(keys, parse_phone(asked.phone)) if asked.phone else None, document)
+    phone, bst = asked.phone, asked.bst
+    document = asked.document if asked.HasField("document") else None
+    _check(phone, bst, document)
+    if bst:
+        return Subject(token=parse_token(bst))
+    by_document = None
+    if document is not None:
+        by_document = blind_document(keys, parse_document(_DOCUMENT_TYPES[document.type], document.number))
+    return Subject(blind_phone(keys, parse_phone(phone)) if phone else None, by_document)
 
 
 def purpose_from(value: int) -> Purpose:
@@ -99,7 +112,9 @@ def purpose_from(value: int) -> Purpose:
     return purpose
 
 
-def freshness_from(request: lookup_pb2.CheckRequest | lookup_pb2.BatchCheckRequest | lookup_pb2.StreamCheckRequest) -> Freshness:
+def freshness_from(
+    request: lookup_pb2.CheckRequest | lookup_pb2.BatchCheckRequest | lookup_pb2.StreamCheckRequest,
+) -> Freshness:
     """Read the consistency that a request asks for. Raises InvalidRequest."""
     if not request.HasField("consistency"):
         return AS_THE_LEASE

@@ -58,7 +58,9 @@ class WakeUp:
     async def _listen_once(self) -> None:
         """Listen until the connection is lost."""
         async with asyncio.timeout(CONNECT_S):
-            connection = await asyncpg.connect(self._url, server_settings={"application_name": "nser replica listens"})
+            connection = await asyncpg.connect(
+                self._url, server_settings={"application_name": "nser replica listens"}
+            )
         try:
             async with asyncio.timeout(CONNECT_S):
                 await connection.add_listener(CHANNEL, self._notified)

@@ -1,5 +1,6 @@
 """Normalisation: one person's phone or document is one canonical text, however it was typed, and never a crash."""
 
+import hmac
 from contextlib import suppress
 from datetime import date
 
@@ -94,6 +95,15 @@ def test_reading_a_document_twice_changes_nothing(document):
     twice = parse_document(once.type, once.printed)
     assert (twice, twice.printed) == (once, once.printed)
     assert blind_document(KEYS, twice) == blind_document(KEYS, once)
+
+
+@given(st.binary(min_size=32, max_size=32), mobiles, documents())
+def test_an_index_is_the_hmac_of_rfc_2104(key, national, document):
+    keys, phone, read = BlindKeys(1, key, key), parse_phone(national), parse_document(*document)
+    expected = hmac.digest(key, f"nser/phone/1\0{phone.e164}".encode(), "sha256")[:16]
+    assert blind_phone(keys, phone) == expected
+    expected = hmac.digest(key, f"nser/document/1\0{read.type}\0{read.number}".encode(), "sha256")[:16]
+    assert blind_document(keys, read) == expected
 
 
 @given(documents(), documents())

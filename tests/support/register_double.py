@@ -61,6 +61,7 @@ class RegisterDouble:
     calls: list[Call] = field(default_factory=list)
     scripted: dict[str, deque[Refused | Message]] = field(default_factory=lambda: defaultdict(deque))
     held: asyncio.Event | None = None  # while set and unset: answers are looked up, and kept back
+    delay_s: Callable[[], float] | None = None  # how long each answer, already looked up, is under way
     streams: int = 0
     address: str = ""
     _server: grpc.aio.Server | None = None
@@ -157,6 +158,8 @@ class RegisterDouble:
         """Keep an answer back while the test holds it."""
         if self.held is not None:
             await self.held.wait()
+        if self.delay_s is not None:
+            await asyncio.sleep(self.delay_s())
 
 
 async def _serving(_request: bytes, _context: Context) -> bytes:

@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ def _database_url(server_url: str, name: str) -> str:
 
 
 @contextmanager
-def running_services() -> Iterator[Services]:
+def running_services(settings: Mapping[str, str] = SETTINGS) -> Iterator[Services]:
     """Start (or find) the servers, migrate the template, and stop and delete all of it at the end."""
     with ExitStack() as stack:
         # In /tmp and not below the checkout: disposable, and reachable whatever account PostgreSQL must run as.
@@ -85,7 +85,7 @@ def running_services() -> Iterator[Services]:
         servers = Path(os.environ.get("NSER_HOME", ".nser")).absolute() / "servers"
         postgres_url = os.environ.get("NSER_DATABASE_URL")
         if postgres_url is None:
-            postgres = EmbeddedPostgres(folder / "postgres", settings=SETTINGS, servers=servers)
+            postgres = EmbeddedPostgres(folder / "postgres", settings=settings, servers=servers)
             postgres_url = stack.enter_context(postgres).url()
         redis_url = os.environ.get("NSER_REDIS_URL")
         if redis_url is None:

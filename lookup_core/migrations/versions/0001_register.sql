@@ -3,7 +3,7 @@
 -- One row: which store this is, and the dense revision counter. Locked last in every writing transaction, so that the
 -- order of numbers is the order of commits (SAFETY.md 10, 13).
 CREATE TABLE register.head (
-    only        boolean PRIMARY KEY DEFAULT true CHECK (only),
+    singleton   boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     store_id    uuid NOT NULL,
     revision    bigint NOT NULL CHECK (revision >= 0),
     digest      bytea NOT NULL CHECK (length(digest) = 32),

@@ -130,7 +130,7 @@ def test_the_three_years_count_from_the_day_that_permanent_was_chosen():
 
 
 @pytest.mark.parametrize("state", [State.ACTIVE, State.EXPIRED, State.RELEASE_REQUESTED])
-@pytest.mark.parametrize("ground", LIFT_GROUNDS)
+@pytest.mark.parametrize("ground", sorted(LIFT_GROUNDS))
 def test_two_officers_lift_on_a_ground(state, ground):
     lifted = move(an_exclusion(state=state), Act.LIFT, at=BEGAN, actor=Actor.TWO_OFFICERS, ground=ground)
     assert lifted.state is State.RELEASED

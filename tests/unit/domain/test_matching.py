@@ -1,7 +1,7 @@
 import pytest
 
 from lookup_core.domain.matching import Asked, basis_of, strongest
-from lookup_core.domain.outcome import Basis, Decision, IndeterminateReason, Outcome
+from lookup_core.domain.outcome import Basis
 
 PHONE, OTHER_PHONE, DOCUMENT, OTHER_DOCUMENT = (bytes([n]) * 16 for n in range(4))
 
@@ -44,24 +44,3 @@ def test_a_document_is_stronger_than_a_phone_and_a_phone_than_a_conflict(bases, 
 def test_the_strongest_of_nothing_is_refused():
     with pytest.raises(ValueError, match="empty"):
         strongest([])
-
-
-def test_only_not_excluded_lets_play():
-    assert Decision(Outcome.NOT_EXCLUDED).may_play
-    assert not Decision(Outcome.EXCLUDED, Basis.PHONE).may_play
-    assert not Decision(Outcome.INDETERMINATE, reason=IndeterminateReason.REGISTER_STALE).may_play
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"outcome": Outcome.EXCLUDED},
-        {"outcome": Outcome.INDETERMINATE},
-        {"outcome": Outcome.NOT_EXCLUDED, "basis": Basis.PHONE},
-        {"outcome": Outcome.NOT_EXCLUDED, "reason": IndeterminateReason.REGISTER_STALE},
-        {"outcome": Outcome.EXCLUDED, "basis": Basis.PHONE, "reason": IndeterminateReason.REGISTER_STALE},
-    ],
-)
-def test_a_decision_that_contradicts_itself_cannot_be_made(wrong):
-    with pytest.raises(ValueError, match="stands beside"):
-        Decision(**wrong)

@@ -1,0 +1,139 @@
+"""What each process of the Procfile is told: its own addresses, its own database role, its key file, no more."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from lookup_core.cli.addresses import PORTS, port_offset, serves_on, tells_on
+from lookup_core.cli.exits import CommandFailed, ExitCode
+from lookup_core.cli.home import CHECKOUT, RunHome
+from lookup_core.embedded.child import dying_with_us
+
+PASSED_ON: Final = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "PYTHONPATH", "NSER_LOG_LEVEL", "NSER_NOTIFY")
+DRAIN_S: Final = 2
+"""Shorter than in production: Ctrl-C should not feel stuck."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One line of the Procfile, made ready to start."""
+
+    name: str
+    command: str
+    environment: Mapping[str, str]
+    address: str
+    metrics: str
+    log: Path
+    ready: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What the environments are made from."""
+
+    home: RunHome
+    registrar_database: str
+    replica_database: str
+    redis: str
+
+
+def procfile() -> dict[str, str]:
+    """The Procfile's lines, by name. Raises CommandFailed outside a checkout."""
+    from honcho.environ import parse_procfile
+
+    path = CHECKOUT / "Procfile"
+    if not path.exists():
+        raise CommandFailed(
+            f"`nser run` starts the system of a checkout, and {CHECKOUT} has no Procfile.",
+            code=ExitCode.USAGE,
+            attempt="make run   (in the checkout)",
+        )
+    lines: dict[str, str] = dict(parse_procfile(path.read_text()).processes)
+    if unknown := [name for name in lines if name not in PORTS]:
+        raise CommandFailed(
+            f"The Procfile names {', '.join(unknown)}, for which running/processes.py has no environment.",
+            code=ExitCode.FAULT,
+        )
+    return lines
+
+
+def prepared(wiring: Wiring) -> list[Process]:
+    """Every process of the Procfile with its environment."""
+    home = wiring.home
+    return [
+        Process(
+            name=name,
+            # `exec`: the shell that honcho starts becomes the process. It is told when the one that started it dies.
+            command=f"exec {shlex.join(dying_with_us('TERM'))} {line}",
+            environment={**_common(home, name), **_own(wiring, name)},
+            address=serves_on(name),
+            metrics=tells_on(name),
+            log=home.logs / f"{name}.log",
+            ready=_ready_file(home, name),
+        )
+        for name, line in procfile().items()
+    ]
+
+
+def refuse_taken_ports(names: list[str]) -> None:
+    """Raise CommandFailed for the first port that another program listens on."""
+    for name in names:
+        for address in (serves_on(name), tells_on(name)):
+            host, _, port = address.rpartition(":")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((host, int(port)))
+                except OSError:
+                    raise CommandFailed(
+                        f"Port {port}, which {name} needs, is taken by another program. Shift all ports with "
+                        "NSER_PORT_OFFSET.",
+                        code=ExitCode.UNAVAILABLE,
+                        attempt=f"NSER_PORT_OFFSET={port_offset() + 100} make run",
+                        reason="PORT_TAKEN",
+                    ) from None
+
+
+def _ready_file(home: RunHome, name: str) -> Path:
+    return home.records / f"{name}.ready"
+
+
+def _common(home: RunHome, name: str) -> dict[str, str]:
+    programs = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
+    passed = {each: os.environ[each] for each in PASSED_ON if each in os.environ}
+    return {
+        **passed,
+        "PATH": programs,
+        "PYTHONUNBUFFERED": "1",
+        "NSER_ENVIRONMENT": "demo",
+        "NSER_REFLECTION": "true",
+        "NSER_DRAIN_GRACE_S": str(DRAIN_S),
+        "NSER_READY_FILE": str(_ready_file(home, name)),
+    }
+
+
+def _own(wiring: Wiring, name: str) -> dict[str, str]:
+    """The process's own settings. Only the registrar gets the key ring; the bridge gets neither keys nor database."""
+    kind = name.partition("-")[0].upper()
+    own = {f"NSER_{kind}_ADDRESS": serves_on(name), f"NSER_{kind}_METRICS_ADDRESS": tells_on(name)}
+    match kind:
+        case "REGISTRAR":
+            own["NSER_REGISTRAR_DATABASE_URL"] = wiring.registrar_database
+            own["NSER_KEYRING_FILE"] = str(wiring.home.keyring)
+        case "REPLICA":
+            own["NSER_REPLICA_DATABASE_URL"] = wiring.replica_database
+            own["NSER_REPLICA_KEYS_FILE"] = str(wiring.home.replica_keys)
+            own["NSER_REPLICA_HIGHWATER_FILE"] = str(wiring.home.root / f"{name}.highwater")
+            own["NSER_REDIS_URL"] = wiring.redis
+        case "BRIDGE":
+            replicas = [serves_on(each) for each in procfile() if each.startswith("replica")]
+            own["NSER_REPLICA_ADDRESSES"] = ",".join(replicas)
+            own["NSER_REGISTRAR_ADDRESS"] = serves_on("registrar")
+    return own

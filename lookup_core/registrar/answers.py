@@ -1,0 +1,149 @@
+"""What the writes answer, and how an answer is kept for retries: JSON, read back by the same class.
+
+Refuses secrets and personal data: an answer is stored as it is. An API key's secret is derived again instead.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Protocol, Self
+from uuid import UUID
+
+from lookup_core.domain.bst import Token, format_token, parse_token
+from lookup_core.domain.exclusion import State
+from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, Revision
+from lookup_core.domain.period import Period, Term
+from lookup_core.registrar.store.rows import HeldExclusion, HeldKey
+
+
+class Answer(Protocol):
+    """What can be kept for a retry."""
+
+    @property
+    def subject(self) -> str:
+        """The id of what was recorded."""
+        ...
+
+    @property
+    def revision(self) -> Revision: ...
+
+    def kept(self) -> bytes: ...
+
+    @classmethod
+    def read(cls, kept: bytes) -> Self: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """One exclusion as it stands at `revision`."""
+
+    id: ExclusionId
+    token: Token | None
+    state: State
+    period: Period
+    term: Term
+    channel: str
+    county: int | None
+    revision: Revision
+
+    @classmethod
+    def of(cls, held: HeldExclusion) -> Self:
+        exclusion = held.exclusion
+        return cls(
+            id=exclusion.id,
+            token=held.token,
+            state=exclusion.state,
+            period=exclusion.period,
+            term=exclusion.term,
+            channel=held.channel,
+            county=held.county,
+            revision=held.revision,
+        )
+
+    @property
+    def subject(self) -> str:
+        return str(self.id)
+
+    def kept(self) -> bytes:
+        ends = self.term.expires_at
+        return _written(
+            id=str(self.id),
+            bst=None if self.token is None else format_token(self.token),
+            state=self.state,
+            period=self.period,
+            effective_at=self.term.effective_at.isoformat(),
+            expires_at=None if ends is None else ends.isoformat(),
+            channel=self.channel,
+            county=self.county,
+            revision=self.revision,
+        )
+
+    @classmethod
+    def read(cls, kept: bytes) -> Self:
+        held: dict[str, Any] = json.loads(kept)
+        ends = held["expires_at"]
+        return cls(
+            id=ExclusionId(UUID(held["id"])),
+            token=None if held["bst"] is None else parse_token(held["bst"]),
+            state=State(held["state"]),
+            period=Period(held["period"]),
+            term=Term(
+                datetime.fromisoformat(held["effective_at"]),
+                None if ends is None else datetime.fromisoformat(ends),
+            ),
+            channel=held["channel"],
+            county=held["county"],
+            revision=Revision(held["revision"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecorded:
+    """One API key as it stands at `revision`, without its secret."""
+
+    key_id: KeyId
+    operator_id: OperatorId
+    operator: str
+    scopes: tuple[str, ...]
+    requests_per_second: int
+    people_per_second: int
+    is_active: bool
+    created_at: datetime
+    revision: Revision
+
+    @classmethod
+    def of(cls, key: HeldKey, revision: Revision) -> Self:
+        return cls(
+            key_id=key.key_id,
+            operator_id=key.operator.operator_id,
+            operator=key.operator.name,
+            scopes=key.scopes,
+            requests_per_second=key.requests_per_second,
+            people_per_second=key.people_per_second,
+            is_active=key.is_accepted,
+            created_at=key.created_at,
+            revision=revision,
+        )
+
+    @property
+    def subject(self) -> str:
+        return self.key_id
+
+    def kept(self) -> bytes:
+        held = asdict(self)
+        held |= {"operator_id": str(self.operator_id), "created_at": self.created_at.isoformat()}
+        return _written(**held)
+
+    @classmethod
+    def read(cls, kept: bytes) -> Self:
+        held: dict[str, Any] = json.loads(kept)
+        held["operator_id"] = OperatorId(UUID(held["operator_id"]))
+        held["created_at"] = datetime.fromisoformat(held["created_at"])
+        held["scopes"] = tuple(held["scopes"])
+        return cls(**held)
+
+
+def _written(**values: Any) -> bytes:
+    return json.dumps(values, sort_keys=True, separators=(",", ":")).encode()

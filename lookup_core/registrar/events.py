@@ -1,0 +1,30 @@
+"""What the world outside is told of an exclusion: the seed's webhook data. A token and dates, never personal data."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lookup_core.domain.bst import Token, format_token
+from lookup_core.domain.exclusion import Exclusion
+from lookup_core.kernel.ids import new_id
+from lookup_core.registrar.store.rows import Event
+
+CREATED: Final = "exclusion.created"
+EXTENDED: Final = "exclusion.extended"
+
+
+def of_exclusion(name: str, exclusion: Exclusion, token: Token | None) -> Event:
+    """The event `name` about an exclusion as it stands now."""
+    ends = exclusion.term.expiry_date
+    return Event(
+        event_id=new_id(),
+        name=name,
+        person_no=exclusion.person_no,
+        data={
+            "bst": None if token is None else format_token(token),
+            "excluded": exclusion.excludes,
+            "period": str(exclusion.period),
+            "effective_date": exclusion.term.effective_date.isoformat(),
+            "expiry_date": None if ends is None else ends.isoformat(),
+        },
+    )

@@ -1,0 +1,158 @@
+"""Between the contract's messages and the values of the use cases. No rule is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from lookup_core.domain.bst import format_token
+from lookup_core.domain.document import DocumentType
+from lookup_core.domain.exclusion import State
+from lookup_core.domain.identity import Identity, identity_from
+from lookup_core.domain.ids import ExclusionId, KeyId, Revision
+from lookup_core.domain.period import Period, date_in_kenya
+from lookup_core.registrar.answers import KeyRecorded, Registered
+from lookup_core.registrar.count_exclusions import Counts, Group
+from lookup_core.registrar.create_key import NewKey
+from lookup_core.registrar.extend_exclusion import Extension
+from lookup_core.registrar.people.personal_data import Told
+from lookup_core.registrar.register_exclusion import Registration
+from lookup_core.registrar.revoke_key import Revocation
+from lookup_core.registrar.validate_token import TokenStatus
+from nser.access.v1 import access_pb2
+from nser.bst.v1 import bst_pb2
+from nser.register.v1 import register_pb2
+from nser.type.v1 import exclusion_pb2, identity_pb2
+
+Seal = Callable[[Revision], str]
+
+PERIODS: Final[Mapping[int, Period]] = {
+    exclusion_pb2.Period.Value(f"PERIOD_{period.value.upper()}"): period for period in Period
+}
+STATES: Final[Mapping[State, int]] = {
+    state: exclusion_pb2.ExclusionState.Value(f"EXCLUSION_STATE_{state.name}") for state in State
+}
+CHANNELS: Final[Mapping[int, str]] = {
+    number: "api" if number == 0 else name.removeprefix("CHANNEL_").lower()
+    for name, number in exclusion_pb2.Channel.items()
+}
+DOCUMENT_TYPES: Final[Mapping[int, DocumentType]] = {
+    0: DocumentType.NATIONAL_ID,  # unspecified
+} | {identity_pb2.DocumentType.Value(f"DOCUMENT_TYPE_{kind.name}"): kind for kind in DocumentType}
+GROUPS: Final[Mapping[int, Group]] = {0: Group.NONE} | {
+    register_pb2.StatsGroup.Value(f"STATS_GROUP_{group.name}"): group
+    for group in Group
+    if group is not Group.NONE
+}
+TOKEN_STATES: Final[Mapping[TokenStatus, int]] = {
+    status: bst_pb2.TokenStatus.Value(f"TOKEN_STATUS_{status.name}") for status in TokenStatus
+}
+_PERIOD_NUMBERS: Final = {period: number for number, period in PERIODS.items()}
+_CHANNEL_NUMBERS: Final = {name: number for number, name in CHANNELS.items() if number}
+
+
+def identity_of(request: register_pb2.RegisterRequest | bst_pb2.GenerateRequest, now: datetime) -> Identity:
+    """Read phone, document and date of birth. Raises InvalidIdentity naming the field."""
+    return identity_from(
+        phone=request.phone,
+        id_type=DOCUMENT_TYPES[request.document.type],
+        id_number=request.document.number,
+        date_of_birth=request.date_of_birth,
+        today=date_in_kenya(now),
+    )
+
+
+def registration_of(request: register_pb2.RegisterRequest, now: datetime) -> Registration:
+    """Raises InvalidIdentity."""
+    return Registration(
+        identity=identity_of(request, now),
+        period=PERIODS[request.period],
+        channel=CHANNELS[request.channel],
+        county=request.county or None,
+        told=Told(
+            first_name=request.first_name.strip(),
+            last_name=request.last_name.strip(),
+            email=request.email,
+            support_person=request.support_person.strip(),
+        ),
+        verification_receipt=request.verification_receipt,
+    )
+
+
+def extension_of(request: register_pb2.ExtendRequest) -> Extension:
+    return Extension(exclusion_id_of(request.id), PERIODS[request.period])
+
+
+def exclusion_id_of(text: str) -> ExclusionId:
+    return ExclusionId(UUID(text))
+
+
+def new_key_of(request: access_pb2.CreateKeyRequest) -> NewKey:
+    return NewKey(
+        operator=request.operator,
+        scopes=tuple(request.scopes),
+        requests_per_second=request.requests_per_second,
+        people_per_second=request.people_per_second,
+    )
+
+
+def revocation_of(request: access_pb2.RevokeKeyRequest) -> Revocation:
+    return Revocation(KeyId(request.key_id), request.reason)
+
+
+def exclusion(registered: Registered, seal: Seal) -> register_pb2.Exclusion:
+    """An exclusion as the contract tells it."""
+    term = registered.term
+    return register_pb2.Exclusion(
+        id=str(registered.id),
+        bst="" if registered.token is None else format_token(registered.token),
+        state=_number(STATES[registered.state]),
+        period=_number(_PERIOD_NUMBERS[registered.period]),
+        effective_date=term.effective_date.isoformat(),
+        expiry_date="" if term.expiry_date is None else term.expiry_date.isoformat(),
+        effective_at=timestamp(term.effective_at),
+        expires_at=None if term.expires_at is None else timestamp(term.expires_at),
+        channel=_number(_CHANNEL_NUMBERS[registered.channel]),
+        county=registered.county or 0,
+        revision=seal(registered.revision),
+    )
+
+
+def key(recorded: KeyRecorded) -> access_pb2.Key:
+    """A key as the contract tells it, without its secret."""
+    return access_pb2.Key(
+        key_id=recorded.key_id,
+        operator_id=str(recorded.operator_id),
+        operator=recorded.operator,
+        scopes=recorded.scopes,
+        requests_per_second=recorded.requests_per_second,
+        people_per_second=recorded.people_per_second,
+        state=access_pb2.KEY_STATE_ACTIVE if recorded.is_active else access_pb2.KEY_STATE_REVOKED,
+        created_at=timestamp(recorded.created_at),
+    )
+
+
+def counts(found: Counts) -> register_pb2.StatsResponse:
+    """Cells, a suppressed one without its count."""
+    cells = [
+        register_pb2.StatsCell(group=cell.group)
+        if cell.count is None
+        else register_pb2.StatsCell(group=cell.group, count=cell.count)
+        for cell in found.cells
+    ]
+    return register_pb2.StatsResponse(cells=cells, as_of=timestamp(found.as_of))
+
+
+def timestamp(at: datetime) -> Timestamp:
+    written = Timestamp()
+    written.FromDatetime(at)
+    return written
+
+
+def _number(value: int) -> Any:
+    """An enum's number; the generated stubs want the enum's own type for it."""
+    return value

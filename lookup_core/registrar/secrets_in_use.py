@@ -1,0 +1,71 @@
+"""The keys that the write side works with, derived once from the ring.
+
+Refuses to show them: no representation of this object holds a key.
+"""
+
+from __future__ import annotations
+
+from base64 import b32encode
+from dataclasses import dataclass
+from typing import Final, Self
+from zlib import crc32
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from lookup_core.domain.blind import BlindKeys, blind_document, blind_phone
+from lookup_core.domain.identity import Identity
+from lookup_core.domain.ids import KeyId, RequestId
+from lookup_core.kernel import apikey
+from lookup_core.kernel.keyring import KeyRing, derive
+from lookup_core.registrar.people.identifiers import Identifier, Identifiers, Kind
+
+_SECRET_LENGTH: Final = 52  # characters of base32 for 256 bits
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secrets:
+    """What the use cases need of the ring."""
+
+    ring: KeyRing
+    blind: BlindKeys
+    request_digest: bytes
+    api_key_root: bytes
+    environment: str
+
+    def __repr__(self) -> str:
+        return "[secret]"
+
+    @classmethod
+    def of(cls, ring: KeyRing, environment: str) -> Self:
+        """Derive from `ring`. API keys are made for `environment` (live, test, demo)."""
+        # The salt of tokens is the one root that only the registrar holds and that is never rotated: a retry of
+        # CreateKey must show the same secret years later.
+        return cls(
+            ring=ring,
+            blind=ring.blind,
+            request_digest=derive(ring.bst_salt, "nser/request-digest/1"),
+            api_key_root=derive(ring.bst_salt, "nser/api-key-root/1"),
+            environment=environment,
+        )
+
+    def blinded(self, identity: Identity) -> Identifiers:
+        """Give the blind indexes by which the register knows an identity."""
+        phone, document = identity.phone, identity.document
+        return Identifiers(
+            phone=None if phone is None else Identifier(Kind.PHONE, blind_phone(self.blind, phone)),
+            document=None
+            if document is None
+            else Identifier(Kind.DOCUMENT, blind_document(self.blind, document)),
+        )
+
+    def api_key(self, request_id: RequestId, key_id: KeyId) -> str:
+        """Give the whole text of the key that `request_id` made: the same at every retry, and stored nowhere."""
+        info = b"nser/api-key/1\0" + request_id.bytes + key_id.encode("ascii")
+        raw = HKDF(SHA256(), apikey.SECRET_BYTES, salt=None, info=info).derive(self.api_key_root)
+        secret = b32encode(raw).decode("ascii").rstrip("=").lower()
+        assert len(secret) == _SECRET_LENGTH
+        body = f"nser_{self.environment}_{key_id}_{secret}"
+        text = f"{body}_{crc32(body.encode('ascii')):08x}"
+        apikey.parse(text)  # the form is the kernel's: a change there must fail here, not at the caller's
+        return text

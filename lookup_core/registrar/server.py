@@ -1,0 +1,232 @@
+"""The registrar's composition root: builds every object, passes them in, starts and stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from lookup_core.domain.ids import Revision, StoreId
+from lookup_core.domain.revision import seal
+from lookup_core.kernel.clock import Clock, SystemClock
+from lookup_core.kernel.errors import Refused
+from lookup_core.kernel.keyring import KeyRing
+from lookup_core.kernel.settings import RegistrarSettings
+from lookup_core.registrar.acknowledgement import BoundedAcknowledgement
+from lookup_core.registrar.count_exclusions import CountExclusions
+from lookup_core.registrar.create_key import CreateKey
+from lookup_core.registrar.extend_exclusion import ExtendExclusion
+from lookup_core.registrar.generate_token import GenerateToken
+from lookup_core.registrar.get_exclusion import GetExclusion
+from lookup_core.registrar.grants import Grants
+from lookup_core.registrar.metrics import Metrics
+from lookup_core.registrar.operations import Operations
+from lookup_core.registrar.postgres_readings import PostgresReadings
+from lookup_core.registrar.recording import Ledger, Recording
+from lookup_core.registrar.register_exclusion import RegisterExclusion
+from lookup_core.registrar.revoke_key import RevokeKey
+from lookup_core.registrar.rpc.access import AccessService
+from lookup_core.registrar.rpc.bst import BstService
+from lookup_core.registrar.rpc.interceptors.authentication import Authentication
+from lookup_core.registrar.rpc.interceptors.door import Door
+from lookup_core.registrar.rpc.methods import SERVICES
+from lookup_core.registrar.rpc.register import RegisterCases, RegisterService
+from lookup_core.registrar.secrets_in_use import Secrets
+from lookup_core.registrar.store.faults import NOT_NOW
+from lookup_core.registrar.store.founding import found
+from lookup_core.registrar.store.pool import Pool, borrowed, open_pool
+from lookup_core.registrar.store.postgres import PostgresStore
+from lookup_core.registrar.store.upkeep import Upkeep
+from lookup_core.registrar.validate_token import ValidateToken
+from nser.access.v1 import access_pb2_grpc
+from nser.bst.v1 import bst_pb2_grpc
+from nser.register.v1 import register_pb2_grpc
+
+log = structlog.get_logger()
+
+LONGEST_MESSAGE: Final = 1 << 20
+START_S: Final = 30.0
+RETRY_S: Final = 0.5
+SETTLE_S: Final = 5.0
+
+
+class ProcessFailed(Exception):
+    """A part that must live for as long as the process has ended; the process ends with it."""
+
+
+@dataclass(slots=True)
+class Registrar:
+    """A registrar process: `start`, `serve` until told to stop, `stop`."""
+
+    settings: RegistrarSettings
+    ring: KeyRing
+    clock: Clock = field(default_factory=SystemClock)
+    address: str = ""
+    metrics_address: str = ""
+    phase: str = "starting"
+    metrics: Metrics = field(default_factory=Metrics)
+    grants: Grants = field(init=False)
+    store: PostgresStore = field(init=False)
+    readings: PostgresReadings = field(init=False)
+    _pool: Pool = field(init=False)
+    _store_id: StoreId = field(init=False)
+    _server: grpc.aio.Server = field(init=False)
+    _operations: Operations = field(init=False)
+    _health: Any = field(init=False)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Connect, found the store if it is new, and serve. Raises SettingsRefused, OSError."""
+        self._pool = await _connected(self.settings)
+        async with borrowed(self._pool) as connection:
+            founded = await found(connection, self.ring)
+        self._store_id = founded.store_id
+        self.store = PostgresStore(
+            self._pool, key_version=self.ring.blind_version, notify=self.settings.notify
+        )
+        self.readings = PostgresReadings(self.settings.database_url)
+        self.grants = Grants(self.readings, self.clock)
+        upkeep = Upkeep(self._pool, self.grants, self.clock)
+        self._tasks = [
+            asyncio.create_task(self.grants.run(), name="grants"),
+            asyncio.create_task(upkeep.run(), name="upkeep"),
+        ]
+        self._operations = Operations(self.metrics, self.status)
+        self.metrics_address = await self._operations.start(self.settings.metrics_address)
+        await self._listen()
+        self.phase = "serving"
+        self._tell_ready()
+
+    async def serve(self, stopping: asyncio.Event) -> None:
+        """Return when `stopping` is set. Raises ProcessFailed when a part of ours has ended before."""
+        asked = asyncio.create_task(stopping.wait())
+        done, _ = await asyncio.wait({asked, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        for task in self._tasks:
+            if task in done:
+                log.error("process.part_ended", part=task.get_name(), exc_info=task.exception())
+                raise ProcessFailed(task.get_name())
+
+    async def stop(self) -> None:
+        """Take no new call, let those inside finish, wait for commits under way, and leave."""
+        self.phase = "draining"
+        log.info("process.draining")
+        for service in ("", *SERVICES):
+            await self._health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._server.stop(self.settings.drain_grace_s)
+        await self.store.settled(SETTLE_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.readings.close()
+        await self._operations.stop()
+        self._pool.terminate()
+        log.info("process.stopped")
+
+    async def status(self) -> dict[str, Any]:
+        """What `nser status` shows."""
+        told: dict[str, Any] = {
+            "role": "registrar",
+            "pid": os.getpid(),
+            "phase": self.phase,
+            "address": self.address,
+            "store_id": str(self._store_id),
+            "revision": int(self.readings.revision),
+            "timeline": self.readings.timeline,
+            "waiting": self.metrics.waiting_now,
+        }
+        try:
+            told["replicas"] = await self.store.replicas()
+        except Refused as refused:
+            told |= {"phase": refused.reason.lower(), "replicas": []}
+        return told
+
+    def seal(self, revision: Revision) -> str:
+        """A revision as callers see it."""
+        return seal(self.ring.revision, self._store_id, revision)
+
+    async def _listen(self) -> None:
+        server = grpc.aio.server(
+            interceptors=[Door(Authentication(self.store, self.ring.pepper), self.metrics)],
+            options=[
+                ("grpc.max_receive_message_length", LONGEST_MESSAGE),
+                ("grpc.so_reuseport", 0),  # a port is one process's
+            ],
+        )
+        self._add_services(server)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if self.settings.reflection:
+            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, server)
+        port = server.add_insecure_port(self.settings.address)
+        await server.start()
+        for service in ("", *SERVICES):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        self._server = server
+        self.address = f"{self.settings.address.rpartition(':')[0]}:{port}"
+
+    def _add_services(self, server: grpc.aio.Server) -> None:
+        secrets = Secrets.of(self.ring, self.settings.environment)
+        ledger = Ledger(self.ring.feed)
+        acknowledgement = BoundedAcknowledgement(
+            self.grants, self.seal, self.metrics, timeout_s=self.settings.ack_timeout_ms / 1000
+        )
+        recording = Recording(self.store, acknowledgement)
+        cases = RegisterCases(
+            register=RegisterExclusion(recording, ledger, secrets, self.clock),
+            extend=ExtendExclusion(recording, ledger, self.clock),
+            get=GetExclusion(self.store),
+            count=CountExclusions(self.store, self.clock),
+        )
+        generate = GenerateToken(self.store, ledger, secrets, self.clock)
+        create = CreateKey(recording, ledger, secrets, self.clock)
+        digest_key = secrets.request_digest
+        register_pb2_grpc.add_RegisterServiceServicer_to_server(
+            RegisterService(cases, digest_key, self.seal, self.clock), server
+        )
+        bst_pb2_grpc.add_BstServiceServicer_to_server(
+            BstService(generate, ValidateToken(self.store), self.seal, self.clock), server
+        )
+        access_pb2_grpc.add_AccessServiceServicer_to_server(
+            AccessService(create, RevokeKey(recording, ledger), digest_key), server
+        )
+
+    def _tell_ready(self) -> None:
+        told = {"address": self.address, "metrics": self.metrics_address, "pid": os.getpid()}
+        if self.settings.ready_file is not None:
+            draft = self.settings.ready_file.with_name(f".{self.settings.ready_file.name}.{os.getpid()}")
+            draft.write_text(json.dumps(told))
+            draft.replace(self.settings.ready_file)
+        log.info("process.ready", **told)
+
+
+async def _connected(settings: RegistrarSettings) -> Pool:
+    """Connect, trying again for a while: the store may be starting too."""
+
+    async def connect() -> Pool:
+        return await open_pool(settings.database_url, smallest=settings.pool_min, largest=settings.pool_max)
+
+    return await _patiently(connect)
+
+
+async def _patiently(connect: Callable[[], Awaitable[Pool]]) -> Pool:
+    loop = asyncio.get_running_loop()
+    ends_s = loop.time() + START_S
+    while True:
+        try:
+            return await connect()
+        except (*NOT_NOW, asyncpg.PostgresError) as fault:
+            log.warning("process.waits_for_store", cause=type(fault).__name__)
+            if loop.time() > ends_s or isinstance(fault, asyncpg.InvalidAuthorizationSpecificationError):
+                raise
+        await asyncio.sleep(RETRY_S)

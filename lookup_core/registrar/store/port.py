@@ -1,0 +1,158 @@
+"""The store as the use cases see it. `postgres.py` is the real one; tests bring a fake that keeps the same promises.
+
+Locks are taken in one order everywhere, so that nobody waits in a circle: the request id, identifiers (sorted),
+people (sorted) or a key, and the counter last (SAFETY.md 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Generic, Protocol, TypeVar
+
+from lookup_core.domain.bst import Token
+from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision
+from lookup_core.registrar.people.identifiers import Identifier
+from lookup_core.registrar.people.which import Holding
+from lookup_core.registrar.store.rows import (
+    AuditLine,
+    Head,
+    HeldExclusion,
+    HeldKey,
+    HeldOperator,
+    KeptAnswer,
+    Look,
+    Minted,
+    Person,
+    Revised,
+    SealedPerson,
+)
+
+Result = TypeVar("Result")
+
+
+class Moved(Exception):
+    """What was read before a lock was taken no longer holds: the transaction is done again from its beginning."""
+
+
+class Transaction(Protocol):
+    """One writing transaction. Nothing of it is seen by anybody before its commit."""
+
+    async def answer_to(self, request_id: RequestId) -> KeptAnswer | None:
+        """What this request id was answered before; waits for a transaction that is at it now."""
+        ...
+
+    # -- people
+
+    async def lock_identifiers(self, identifiers: Collection[Identifier]) -> None:
+        """Wait for everybody who is about to bind one of these, known to the register or not."""
+        ...
+
+    async def holdings(self, identifiers: Collection[Identifier]) -> Sequence[Holding]: ...
+
+    async def lock_people(self, numbers: Collection[PersonNo]) -> Mapping[PersonNo, Person]:
+        """Lock people who are there, then read them: what is read holds until the commit."""
+        ...
+
+    async def new_people(self, count: int) -> Sequence[PersonNo]: ...
+
+    async def bind(self, bindings: Sequence[tuple[PersonNo, Identifier]]) -> None: ...
+
+    async def insert_tokens(self, minted: Sequence[Minted]) -> Collection[Token]:
+        """Insert what collides with nothing; give the tokens that were taken in."""
+        ...
+
+    async def disclose(self, tokens: Collection[Token], operator_id: OperatorId) -> None:
+        """Note that an operator knows these tokens."""
+        ...
+
+    async def personal_data(self, number: PersonNo) -> SealedPerson | None: ...
+
+    async def keep_personal_data(self, row: SealedPerson) -> None: ...
+
+    # -- exclusions
+
+    async def person_of(self, exclusion_id: ExclusionId) -> PersonNo | None: ...
+
+    async def exclusion(self, exclusion_id: ExclusionId) -> HeldExclusion:
+        """Read it under its person's lock."""
+        ...
+
+    async def enter_exclusion(self, held: HeldExclusion, legal_source: str) -> None:
+        """Insert it with its first term, and bind every active operator; after the counter was taken."""
+        ...
+
+    async def extend_exclusion(self, held: HeldExclusion, legal_source: str) -> None:
+        """Put the new term in force and beside the earlier ones; after the counter was taken."""
+        ...
+
+    # -- keys
+
+    async def operator_named(self, name: str, new_id: OperatorId) -> HeldOperator:
+        """The operator of this name, entered under `new_id` when there is none, and locked."""
+        ...
+
+    async def enter_key(self, key: HeldKey) -> bool:
+        """Insert a key; false when its id is taken."""
+        ...
+
+    async def lock_key(self, key_id: KeyId) -> HeldKey | None: ...
+
+    async def revoke_key(self, key_id: KeyId) -> None: ...
+
+    # -- the revision
+
+    async def position(self) -> Revision:
+        """The revision that is committed now, without waiting for anybody."""
+        ...
+
+    async def take_counter(self) -> Head:
+        """Lock the counter. The last lock of a transaction: from here on every writer waits for us."""
+        ...
+
+    async def record(self, revised: Revised) -> None:
+        """Write the change, move the counter, keep the answer and the event, and wake the replicas at the commit."""
+        ...
+
+    async def audit(self, lines: Sequence[AuditLine]) -> None:
+        """Write audit lines. Raises AuditUnavailable: an act that cannot be audited is not done (SAFETY.md 25)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Generic[Result]):
+    """What a transaction gave. `is_replicated` is false when the store warned of this commit (SAFETY.md 11)."""
+
+    result: Result
+    is_replicated: bool = True
+
+
+class Store(Protocol):
+    """The register's store."""
+
+    async def write(
+        self, act: Callable[[Transaction], Awaitable[Result]], *, until_s: float | None = None
+    ) -> Committed[Result]:
+        """Run `act` in a transaction and commit it, whatever becomes of the caller meanwhile.
+
+        `act` may run again from its beginning. Raises StoreUnreachable when nothing was saved, OutcomeUnknown when
+        that cannot be told by `until_s` (event loop's clock).
+        """
+        ...
+
+    async def exclusion(self, exclusion_id: ExclusionId) -> HeldExclusion | None: ...
+
+    async def token_state(self, token: Token) -> str | None:
+        """live, rotated or revoked; None for a token that the register does not know."""
+        ...
+
+    async def look(self, identifiers: Collection[Identifier], operator_id: OperatorId | None) -> Look:
+        """Who holds these, and their live tokens."""
+        ...
+
+    async def count(
+        self, group_by: str, from_date: date | None, to_date: date | None
+    ) -> Mapping[str, int]: ...
+
+    async def key(self, key_id: KeyId) -> HeldKey | None: ...

@@ -1,0 +1,181 @@
+"""The register's store on PostgreSQL 15 and newer.
+
+A write runs in a task of its own, so that a caller who goes away neither undoes a commit nor leaves one in doubt. It is
+tried again when another transaction was first; what it answers is known to be committed, and, with a synchronous
+standby, whether the server warned that the standby may not have it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Final, TypeVar
+
+import asyncpg
+import structlog
+
+from lookup_core.domain.bst import Token
+from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, Revision
+from lookup_core.kernel.errors import StoreUnreachable
+from lookup_core.registrar.people.identifiers import Identifier
+from lookup_core.registrar.store import reading
+from lookup_core.registrar.store.faults import AGAIN, NOT_NOW, OutcomeUnknown, lost, unreachable
+from lookup_core.registrar.store.pool import QUERIES, Connection, Doubt, Pool, borrowed
+from lookup_core.registrar.store.port import Committed, Moved, Transaction
+from lookup_core.registrar.store.rows import HeldExclusion, HeldKey, LiveToken, Look
+from lookup_core.registrar.store.transaction import PostgresTransaction
+
+log = structlog.get_logger()
+
+ATTEMPTS: Final = 4
+WRITE_S: Final = 30.0
+"""When a write is given up whatever it waits for; statements and locks end sooner, by the role's own time-outs."""
+READ_S: Final = 5.0
+COUNTED: Final = {"": "count_total"} | {
+    group: f"count_{group}" for group in ("period", "state", "county", "channel", "month")
+}
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a write has come, for the one who waits for it."""
+
+    is_committing: bool = False
+
+
+class PostgresStore:
+    """The store behind `pool`. `key_version` is that of the blind indexes it is given."""
+
+    def __init__(self, pool: Pool, *, key_version: int, notify: bool) -> None:
+        self._pool = pool
+        self._key_version = key_version
+        self._notify = notify
+        self._under_way: set[asyncio.Task[object]] = set()
+
+    # -- writing
+
+    async def write(
+        self, act: Callable[[Transaction], Awaitable[Result]], *, until_s: float | None = None
+    ) -> Committed[Result]:
+        progress = _Progress()
+        task = asyncio.create_task(self._write(act, progress))
+        self._under_way.add(task)
+        task.add_done_callback(self._settled)
+        done, _ = await asyncio.wait({task}, timeout=_left(until_s))
+        if done:
+            return task.result()
+        if progress.is_committing:
+            raise OutcomeUnknown
+        task.cancel()
+        raise StoreUnreachable
+
+    async def settled(self, within_s: float) -> None:
+        """Wait for the writes that are under way, callers gone or not."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=within_s)
+
+    def _settled(self, task: asyncio.Task[object]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen here too: its caller may be gone
+
+    async def _write(
+        self, act: Callable[[Transaction], Awaitable[Result]], progress: _Progress
+    ) -> Committed[Result]:
+        for attempt in range(1, ATTEMPTS + 1):
+            progress.is_committing = False
+            try:
+                async with asyncio.timeout(WRITE_S):
+                    return await self._write_once(act, progress)
+            except (*AGAIN, Moved) as first:
+                log.info("store.write_again", cause=type(first).__name__, attempt=attempt)
+            except NOT_NOW as fault:
+                raise lost(fault, is_committing=progress.is_committing) from fault
+        log.warning("store.write_given_up", attempts=ATTEMPTS)
+        raise StoreUnreachable
+
+    async def _write_once(
+        self, act: Callable[[Transaction], Awaitable[Result]], progress: _Progress
+    ) -> Committed[Result]:
+        doubt = Doubt()
+        async with borrowed(self._pool) as connection:
+            connection.add_log_listener(doubt.notice)
+            try:
+                result = await self._act(connection, act, doubt, progress)
+            finally:
+                connection.remove_log_listener(doubt.notice)
+        if doubt.raised:
+            log.error("store.commit_doubted")  # committed here; a standby may not have it (SAFETY.md 11)
+        return Committed(result, is_replicated=not doubt.raised)
+
+    async def _act(
+        self,
+        connection: Connection,
+        act: Callable[[Transaction], Awaitable[Result]],
+        doubt: Doubt,
+        progress: _Progress,
+    ) -> Result:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            result = await act(
+                PostgresTransaction(connection, key_version=self._key_version, notify=self._notify)
+            )
+        except Exception:  # and not a cancellation: then the connection is thrown away, without a round trip
+            if not connection.is_closed():
+                await transaction.rollback()
+            raise
+        doubt.raised = False  # what was said before is not about the commit
+        progress.is_committing = True
+        await transaction.commit()
+        return result
+
+    # -- reading
+
+    async def exclusion(self, exclusion_id: ExclusionId) -> HeldExclusion | None:
+        rows = await self._fetch("exclusion", exclusion_id)
+        return reading.exclusion(rows[0]) if rows else None
+
+    async def token_state(self, token: Token) -> str | None:
+        rows = await self._fetch("token_state", token)
+        return str(rows[0]["state"]) if rows else None
+
+    async def look(self, identifiers: Collection[Identifier], operator_id: OperatorId | None) -> Look:
+        rows = await self._fetch("look", *reading.by_column(identifiers), operator_id)
+        held = [row for row in rows if row["person_no"] is not None]
+        return Look(
+            at=Revision(rows[0]["revision"]),
+            holdings=[reading.holding(row) for row in held],
+            tokens={
+                PersonNo(row["person_no"]): LiveToken(
+                    Token(row["token"]), row["created_at"], row["is_known"] or operator_id is None
+                )
+                for row in held
+                if row["token"] is not None
+            },
+        )
+
+    async def count(self, group_by: str, from_date: date | None, to_date: date | None) -> Mapping[str, int]:
+        rows = await self._fetch(COUNTED[group_by], from_date, to_date)
+        return {row["cell"]: row["people"] for row in rows}
+
+    async def key(self, key_id: KeyId) -> HeldKey | None:
+        rows = await self._fetch("key", key_id)
+        return reading.key(rows[0]) if rows else None
+
+    async def replicas(self) -> list[dict[str, object]]:
+        """The replicas' rows, for people who look."""
+        return [dict(row) for row in await self._fetch("replicas")]
+
+    async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        with unreachable():
+            async with asyncio.timeout(READ_S), borrowed(self._pool) as connection:
+                return await connection.fetch(QUERIES[query], *arguments)
+
+
+def _left(until_s: float | None) -> float | None:
+    return None if until_s is None else max(0.0, until_s - asyncio.get_running_loop().time())

@@ -1,0 +1,77 @@
+"""From PostgreSQL's rows to the values of `rows.py`, and back to columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import asyncpg
+
+from lookup_core.domain.bst import Token
+from lookup_core.domain.exclusion import Exclusion, State
+from lookup_core.domain.ids import BlindIndex, ExclusionId, KeyId, OperatorId, PersonNo, Revision
+from lookup_core.domain.outcome import RiskLevel
+from lookup_core.domain.period import Period, Term
+from lookup_core.registrar.people.identifiers import Identifier, Kind
+from lookup_core.registrar.people.which import Holding
+from lookup_core.registrar.store.rows import HeldExclusion, HeldKey, HeldOperator, Person
+
+
+def by_column(identifiers: Iterable[Identifier]) -> tuple[list[str], list[bytes]]:
+    """Kinds and blind indexes, for unnest."""
+    listed = list(identifiers)
+    return [each.kind.value for each in listed], [each.blind for each in listed]
+
+
+def holding(row: asyncpg.Record) -> Holding:
+    identifier = Identifier(Kind(row["kind"]), BlindIndex(row["blind"]))
+    return Holding(identifier, PersonNo(row["person_no"]), row["has_document"])
+
+
+def person(row: asyncpg.Record) -> Person:
+    return Person(
+        number=PersonNo(row["person_no"]),
+        phones=tuple(BlindIndex(blind) for blind in row["phones"]),
+        documents=tuple(BlindIndex(blind) for blind in row["documents"]),
+        token=None if row["token"] is None else Token(row["token"]),
+        token_created_at=row["token_created_at"],
+        rotated_tokens=tuple(Token(token) for token in row["rotated_tokens"]),
+        revoked_tokens=tuple(Token(token) for token in row["revoked_tokens"]),
+        risk_level=RiskLevel(row["risk_level"]),
+        requires_screening=row["requires_screening"],
+        last_assessment=row["last_assessment"],
+        previously_excluded=row["previously_excluded"],
+    )
+
+
+def exclusion(row: asyncpg.Record) -> HeldExclusion:
+    term = Term(_utc(row["effective_at"]), None if row["expires_at"] is None else _utc(row["expires_at"]))
+    held = Exclusion(
+        id=ExclusionId(row["exclusion_id"]),
+        person_no=PersonNo(row["person_no"]),
+        period=Period(row["period"]),
+        state=State(row["state"]),
+        term=term,
+        agreed_at=row["agreed_at"] or term.effective_at,
+        release_requested_at=row["release_requested_at"],
+        released_at=row["released_at"],
+    )
+    token = None if row["token"] is None else Token(row["token"])
+    return HeldExclusion(held, token, row["channel"], row["county"], Revision(row["revision"]))
+
+
+def key(row: asyncpg.Record) -> HeldKey:
+    return HeldKey(
+        key_id=KeyId(row["key_id"]),
+        mac=row["mac"],
+        operator=HeldOperator(OperatorId(row["operator_id"]), row["name"], row["operator_is_active"]),
+        scopes=tuple(row["scopes"]),
+        requests_per_second=row["requests_per_second"],
+        people_per_second=row["people_per_second"],
+        is_active=row["is_active"],
+        created_at=row["created_at"],
+    )
+
+
+def _utc(at: datetime) -> datetime:
+    return at.astimezone(UTC)

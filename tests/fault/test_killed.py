@@ -1,0 +1,144 @@
+"""kill -9, of everything in turn, while people register and operators ask."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import pytest
+
+from nser.lookup.v1 import lookup_pb2
+from tests.support.cluster import Plan, new_request_id, running_cluster
+from tests.support.founding import new_key
+from tests.support.load import checks_going_on
+from tests.support.own_servers import own_postgres, own_redis
+from tests.support.people import people, someone
+from tests.support.safety import LONGEST_S, is_settled, with_and_without
+from tests.support.services import Services
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.services, pytest.mark.xdist_group("fault-killed")]
+
+
+async def test_a_killed_replica_holds_registrations_for_one_lease_and_comes_back_right(
+    services: Services, redis_url: str
+) -> None:
+    async with running_cluster(services, redis_url, Plan(replicas=2)) as cluster:
+        _, victim = cluster.replicas
+        await is_settled(cluster)
+        excluded, other = people(6), someone()
+        async with checks_going_on(cluster, [*excluded, other]):
+            before = [await cluster.register(person) for person in excluded[:2]]
+            await victim.kill()
+            meanwhile = [await cluster.register(person) for person in excluded[2:]]
+            await victim.restart()
+            await until(lambda: cluster.clears(other, at=victim), "the restarted replica clears")
+            for person in excluded:
+                assert (await cluster.check(person, at=victim)).outcome == lookup_pb2.OUTCOME_EXCLUDED
+        assert max(one.seconds for one in before) < 1.0
+        assert max(one.seconds for one in meanwhile) < LONGEST_S
+        await cluster.judge()
+
+
+async def test_a_registrar_killed_between_commit_and_acknowledgement_loses_nothing_and_enters_nothing_twice(
+    services: Services, redis_url: str
+) -> None:
+    async with running_cluster(services, redis_url, Plan(replicas=2)) as cluster:
+        _, frozen = cluster.replicas
+        await is_settled(cluster)
+        (wanjiku, other), request_id = people(2), new_request_id()
+        request = wanjiku.registration(request_id)
+        async with checks_going_on(cluster, [wanjiku, other]):
+            frozen.freeze()  # holds the acknowledgement back
+            calling = cluster.registrar.register.Register(
+                request, metadata=cluster.admin.metadata, timeout=10
+            )
+            first = asyncio.ensure_future(calling)
+            await until(lambda: cluster.is_committed(request_id), "the registration is committed")
+            assert not first.done()
+            await cluster.registrar.kill()
+            with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
+                await first
+            await cluster.registrar.restart()
+            retried = await cluster.register(wanjiku, request_id=request_id)
+            frozen.thaw()
+            again = await cluster.register(wanjiku, request_id=request_id)
+        assert again.exclusion == retried.exclusion
+        rows = await cluster.sql(
+            "SELECT exclusion_id FROM register.exclusion WHERE revision = $1", retried.revision
+        )
+        assert [str(row["exclusion_id"]) for row in rows] == [retried.exclusion.id]
+        await cluster.judge()
+
+
+@pytest.mark.timeout(240)
+@with_and_without("synchronous_commit")
+async def test_a_killed_postgresql_loses_no_acknowledged_registration(
+    services: Services, redis_url: str, broken: str
+) -> None:
+    settings = {"synchronous_commit": "off", "wal_writer_delay": "10s"} if broken else {}
+    async with (
+        own_postgres(services, settings) as (postgres, database),
+        running_cluster(services, redis_url, Plan(replicas=2), database=database) as cluster,
+    ):
+        await is_settled(cluster)
+        excluded, (late, other) = people(5), people(2)
+        async with checks_going_on(cluster, [*excluded, late, other]) as load:
+            for person in excluded:
+                await cluster.register(person)
+            await asyncio.to_thread(postgres.kill9)
+            registering = asyncio.create_task(cluster.register(late))
+            for replica in cluster.replicas:
+                await cluster.lapses(other, at=replica)
+            assert not registering.done()  # nobody acknowledges what is not stored
+            await asyncio.to_thread(postgres.start)
+            if not broken:
+                await registering
+                await cluster.all_clear(other)
+                await cluster.register(someone())
+            else:
+                registering.cancel()
+        assert grpc.StatusCode.INTERNAL not in load.unanswered
+        assert grpc.StatusCode.UNKNOWN not in load.unanswered
+        await cluster.judge(broken)
+
+
+async def test_redis_flushed_and_killed_changes_no_answer_and_budgets_fall_back(services: Services) -> None:
+    limited = new_key("Small Bets Ltd", "check:exclusion", requests_per_second=40)
+    async with (
+        own_redis() as redis,
+        running_cluster(services, redis.url(), Plan(replicas=2), keys=[limited]) as cluster,
+    ):
+        await is_settled(cluster)
+        excluded, other = people(6), someone()
+
+        async def spend() -> tuple[int, int]:
+            """Ask far more than the budget at one replica; how many were answered and how many refused."""
+            asked = [cluster.check(other, metadata=limited.metadata) for _ in range(200)]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            refused = [each for each in answers if isinstance(each, grpc.aio.AioRpcError)]
+            assert {each.code() for each in refused} <= {grpc.StatusCode.RESOURCE_EXHAUSTED}
+            return len(answers) - len(refused), len(refused)
+
+        async with checks_going_on(cluster, [*excluded, other]) as load:
+            await cluster.register(excluded[0])
+            answered, refused = await spend()
+            assert refused > 0
+            assert 1 <= answered <= 40 * 2 + 40  # burst, and what came in while asking
+            await asyncio.to_thread(redis.flush)
+            for person in excluded[1:3]:
+                await cluster.register(person)
+            await asyncio.to_thread(redis.kill9)
+            for person in excluded[3:]:
+                await cluster.register(person)
+            answered, refused = await spend()
+            assert refused > 0, "without Redis nobody counted"
+            assert answered >= 1, "without Redis nobody was answered"
+            await asyncio.to_thread(redis.start)
+            await cluster.all_clear(other)
+            for person in excluded:
+                for replica in cluster.replicas:
+                    answer = await cluster.check(person, at=replica)
+                    assert answer.outcome == lookup_pb2.OUTCOME_EXCLUDED
+        assert load.unanswered == []  # the operator with a large budget noticed nothing
+        await cluster.judge()

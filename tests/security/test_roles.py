@@ -1,0 +1,143 @@
+"""What each database role may not do, on a real database: one process's stolen password opens that one's door alone."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from tests.support.services import ROLES, Database
+
+pytestmark = [pytest.mark.services]
+
+EVERY_TABLE = (
+    *("head", "change", "replica", "operator", "api_key", "person", "person_pii", "identifier", "exclusion"),
+    *(
+        "exclusion_period",
+        "operator_exclusion",
+        "bst_token",
+        "bst_mapping",
+        "bst_cross_reference",
+        "audit_entry",
+    ),
+    *("request", "outbox", "lookup_log"),
+)
+DELETED_BY_REGISTRARS = ("replica", "change", "request", "outbox")  # swept, pruned, forgotten, delivered
+READ_BY_REPLICAS = ("head", "change", "replica", "lookup_log")
+
+REPLICA_MAY_NOT = [
+    *(f"SELECT * FROM register.{table}" for table in EVERY_TABLE if table not in READ_BY_REPLICAS),
+    *(f"SELECT * FROM register.{view}" for view in ("report_exclusion",)),
+    *(f"DELETE FROM register.{table}" for table in EVERY_TABLE),
+    *(f"TRUNCATE register.{table} CASCADE" for table in EVERY_TABLE),
+    "INSERT INTO register.change (revision, statements, digest) VALUES (1, '', '')",
+    "UPDATE register.head SET revision = 0",
+    "UPDATE register.change SET statements = ''",
+    "UPDATE register.replica SET store_id = gen_random_uuid()",
+    "UPDATE register.replica SET key_version = 9",
+    "UPDATE register.lookup_log SET outcome = 'NOT_EXCLUDED'",
+    "INSERT INTO register.head (store_id, revision, digest, key_version) VALUES (gen_random_uuid(), 0, '', 1)",
+    "SELECT register.ensure_lookup_log(1)",
+]
+REGISTRAR_MAY_NOT = [
+    *(f"UPDATE register.{table} SET {column} = {column}" for table, column in (
+        ("audit_entry", "actor"), ("change", "statements"), ("exclusion_period", "period"), ("identifier", "blind"),
+        ("request", "answer"), ("operator_exclusion", "revision"), ("bst_mapping", "blind"), ("lookup_log", "outcome"),
+        ("replica", "applied"),
+    )),
+    *(f"DELETE FROM register.{table}" for table in EVERY_TABLE if table not in DELETED_BY_REGISTRARS),
+    *(f"TRUNCATE register.{table} CASCADE" for table in EVERY_TABLE),
+    "UPDATE register.head SET store_id = gen_random_uuid()",
+    "UPDATE register.head SET recovering = false",
+    "INSERT INTO register.replica DEFAULT VALUES",
+]  # fmt: skip
+BACKOFFICE_MAY_NOT = [
+    *(f"SELECT * FROM register.{name}" for name in (*EVERY_TABLE, "feed_person", "feed_key")),
+    *(f"DELETE FROM register.{table}" for table in EVERY_TABLE),
+    "UPDATE register.report_exclusion SET state = 'released'",
+    "INSERT INTO register.operator (operator_id, name) VALUES (gen_random_uuid(), 'x')",
+    "SELECT register.ensure_lookup_log(1)",
+]
+NOBODY_MAY = [
+    "CREATE TABLE register.mine ()",
+    "CREATE TABLE public.mine ()",
+    "DROP TABLE register.exclusion",
+    "ALTER TABLE register.audit_entry DISABLE TRIGGER ALL",
+    "CREATE ROLE mine",
+    "SET session_replication_role = replica",
+    "COPY register.head TO PROGRAM 'cat'",
+    "SELECT pg_read_file('/etc/passwd')",
+    "SELECT rolpassword FROM pg_authid",
+]
+FORBIDDEN = {
+    "nser_replica": REPLICA_MAY_NOT + NOBODY_MAY,
+    "nser_registrar": REGISTRAR_MAY_NOT + NOBODY_MAY,
+    "nser_backoffice": BACKOFFICE_MAY_NOT + NOBODY_MAY,
+}
+REFUSED = (errors.InsufficientPrivilege, errors.ObjectNotInPrerequisiteState)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_may_not_go_beyond_its_process(database: Database, role: str) -> None:
+    allowed = []
+    with psycopg.connect(database.url_of(role), autocommit=True) as connection:
+        for statement in FORBIDDEN[role]:
+            try:
+                connection.execute(statement)
+            except REFUSED:
+                continue
+            except psycopg.Error as error:
+                allowed.append(f"{statement}: {error}")
+            else:
+                allowed.append(statement)
+    assert allowed == []
+
+
+def test_what_the_roles_need_they_may(database: Database) -> None:
+    needed = {
+        "nser_replica": [
+            f"SELECT * FROM register.{name}" for name in ("head", "change", "feed_person", "feed_key")
+        ],
+        "nser_registrar": [f"SELECT * FROM register.{name}" for name in EVERY_TABLE],
+        "nser_backoffice": ["SELECT * FROM register.report_exclusion"],
+    }
+    for role, statements in needed.items():
+        with psycopg.connect(database.url_of(role), autocommit=True) as connection:
+            for statement in (*statements, "SELECT 1"):
+                connection.execute(statement)
+
+
+def test_no_role_has_a_power_over_the_cluster(database: Database) -> None:
+    with psycopg.connect(database.owner_url) as connection:
+        powers = connection.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND (rolsuper OR rolcreaterole OR rolcreatedb "
+            "OR rolreplication OR rolbypassrls)",
+            [list(ROLES)],
+        ).fetchall()
+        owned = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'register' AND tableowner = ANY(%s)",
+            [list(ROLES)],
+        ).fetchall()
+        memberships = connection.execute(
+            "SELECT pg_get_userbyid(member) FROM pg_auth_members WHERE pg_get_userbyid(member) = ANY(%s)",
+            [list(ROLES)],
+        ).fetchall()
+        handed_on = connection.execute(
+            "SELECT table_name FROM information_schema.role_table_grants "
+            "WHERE grantee = ANY(%s) AND is_grantable = 'YES'",
+            [list(ROLES)],
+        ).fetchall()
+    assert (powers, owned, memberships, handed_on) == ([], [], [], [])
+
+
+def test_even_the_owner_does_not_rewrite_what_is_append_only_by_accident(database: Database) -> None:
+    with psycopg.connect(database.owner_url, autocommit=True) as connection:
+        for statement in (
+            "UPDATE register.audit_entry SET actor = 'nobody'",
+            "DELETE FROM register.audit_entry",
+            "TRUNCATE register.audit_entry",
+            "UPDATE register.change SET statements = ''",
+            "TRUNCATE register.change",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(statement)

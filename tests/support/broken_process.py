@@ -1,0 +1,43 @@
+"""`python -m tests.support.broken_process replica|registrar CLASS`: a process with one safety rule taken out.
+
+CLASS is a class of tests/support/broken.py or broken_servers.py. It takes the place of the production class that it
+derives from, wherever the composition root of that process names it, before the process starts. Nothing in production
+code can switch a rule off.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import runpy
+import sys
+
+from tests.support import broken, broken_servers
+
+
+def substitute(plane: str, name: str) -> None:
+    """Put the broken class where the production one is named."""
+    stand_in: type = getattr(broken_servers, name, None) or getattr(broken, name)
+    replaced = next(base for base in stand_in.__mro__ if base.__module__.startswith("lookup_core."))
+    package = importlib.import_module(f"lookup_core.{plane}")
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
+    places = [
+        (module, attribute)
+        for module in list(sys.modules.values())
+        if module.__name__.startswith(f"lookup_core.{plane}.")
+        for attribute, value in vars(module).items()
+        if value is replaced
+    ]
+    # `__main__` is run afterwards, and takes what it names from these modules.
+    assert places, f"no module of lookup_core.{plane} names {replaced.__qualname__}"
+    for module, attribute in places:
+        setattr(module, attribute, stand_in)
+
+
+if __name__ == "__main__":
+    _, plane, name = sys.argv
+    substitute(plane, name)
+    sys.argv = [f"lookup_core.{plane}"]
+    runpy.run_module(f"lookup_core.{plane}", run_name="__main__")

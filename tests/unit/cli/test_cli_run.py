@@ -1,0 +1,119 @@
+"""What a run gives its processes, what it prints, and what it refuses before it starts anything."""
+
+import shlex
+import socket
+
+import pytest
+
+from lookup_core.cli.exits import CommandFailed
+from lookup_core.cli.home import CHECKOUT
+from lookup_core.cli.running import banner
+from lookup_core.cli.running.keys import demo_keys, ring_of
+from lookup_core.cli.running.processes import Wiring, prepared, procfile, refuse_taken_ports
+from lookup_core.cli.running.supervisor import _is_loud
+from lookup_core.kernel import apikey
+
+
+@pytest.fixture
+def processes(home, monkeypatch):
+    monkeypatch.setenv("NSER_PORT_OFFSET", "40")
+    monkeypatch.setenv("NSER_DATABASE_URL", "postgresql://owner:secret@127.0.0.1/nser")
+    monkeypatch.setenv("NSER_ADMIN_KEY", "nser_demo_admin")
+    wiring = Wiring(home, "postgresql://nser_registrar@h/d", "postgresql://nser_replica@h/d", "redis://r")
+    return {process.name: process for process in prepared(wiring)}
+
+
+def test_every_process_of_the_procfile_has_an_environment(processes):
+    assert list(processes) == list(procfile())
+    for name, line in procfile().items():
+        assert processes[name].command.endswith(line)
+
+
+def test_no_process_gets_the_owners_url_or_the_admin_key(processes):
+    for process in processes.values():
+        told = " ".join(process.environment.values())
+        assert "owner:secret" not in told
+        assert "nser_demo_admin" not in told
+
+
+def test_each_process_gets_its_own_role_and_key_file_alone(processes, home):
+    registrar, replica, bridge = (
+        processes[name].environment for name in ("registrar", "replica-1", "bridge")
+    )
+    assert "nser_registrar" in registrar["NSER_REGISTRAR_DATABASE_URL"]
+    assert registrar["NSER_KEYRING_FILE"] == str(home.keyring)
+    assert not any("nser_registrar" in value or value == str(home.keyring) for value in replica.values())
+    assert "nser_replica" in replica["NSER_REPLICA_DATABASE_URL"]
+    assert not any("postgresql" in value or "keys" in value or "redis" in value for value in bridge.values())
+
+
+def test_the_bridge_is_told_where_the_servers_are(processes):
+    bridge = processes["bridge"].environment
+    assert bridge["NSER_REPLICA_ADDRESSES"] == "127.0.0.1:50091,127.0.0.1:50101"
+    assert bridge["NSER_REGISTRAR_ADDRESS"] == "127.0.0.1:50092"
+
+
+def test_no_two_replicas_share_an_address_or_a_high_water_file(processes):
+    one, two = processes["replica-1"].environment, processes["replica-2"].environment
+    for name in ("NSER_REPLICA_ADDRESS", "NSER_REPLICA_METRICS_ADDRESS", "NSER_REPLICA_HIGHWATER_FILE"):
+        assert one[name] != two[name]
+
+
+def test_a_taken_port_is_named_with_the_way_out(monkeypatch):
+    monkeypatch.setenv("NSER_PORT_OFFSET", "3210")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 8080 + 3210))
+        taken.listen()
+        with pytest.raises(
+            CommandFailed, match=r"Port 11290, which bridge needs.*NSER_PORT_OFFSET"
+        ) as refused:
+            refuse_taken_ports(["bridge"])
+    assert refused.value.attempt == "NSER_PORT_OFFSET=3310 make run"
+
+
+def test_demo_keys_are_made_once_and_kept_for_their_owner_alone(home):
+    values, keys = demo_keys(home)
+    again, _ = demo_keys(home)
+    assert values == again == home.demo()
+    assert home.demo_env.stat().st_mode & 0o777 == 0o600
+    assert [apikey.parse(key.text) for key in keys]
+
+
+def test_an_admin_key_of_the_environment_is_taken_and_a_malformed_one_refused(home, monkeypatch):
+    given = apikey.issue("demo").secret
+    monkeypatch.setenv("NSER_ADMIN_KEY", given)
+    assert demo_keys(home)[0]["NSER_ADMIN_KEY"] == given
+    monkeypatch.setenv("NSER_ADMIN_KEY", "admin")
+    with pytest.raises(CommandFailed, match="NSER_ADMIN_KEY"):
+        demo_keys(home)
+    assert home.demo()["NSER_ADMIN_KEY"] == given
+
+
+def test_a_lost_key_ring_is_not_replaced_under_existing_data(home):
+    home.secrets.mkdir()
+    ring_of(home)
+    demo_keys(home)
+    assert ring_of(home) is not None
+    home.keyring.unlink()
+    with pytest.raises(CommandFailed, match="is gone"):
+        ring_of(home)
+
+
+def test_the_banner_has_lines_to_copy(home, processes):
+    home.demo_env.write_text("NSER_API_KEY=nser_demo_x\n")
+    shown = banner.text(home, list(processes.values()), 4.2)
+    assert "http://127.0.0.1:8120" in shown
+    assert "nser.lookup.v1.LookupService/Check" in shown
+    copied = shlex.split(shown[shown.index("curl -s") : shown.index("grpcurl")].replace("\\\n", " "))
+    assert copied[copied.index("-d") + 1].startswith("{")
+
+
+def test_only_what_is_loud_reaches_the_terminal():
+    assert _is_loud('{"level": "warning", "event": "lease.lapsed"}')
+    assert _is_loud("Traceback (most recent call last):")
+    assert not _is_loud('{"level": "info", "event": "replica.loaded"}')
+    assert not _is_loud("")
+
+
+def test_the_procfile_is_the_checkouts():
+    assert (CHECKOUT / "Procfile").exists()
