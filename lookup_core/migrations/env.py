@@ -6,6 +6,7 @@ from sqlalchemy import create_engine, pool, text
 
 def run() -> None:
     url = context.config.get_main_option("sqlalchemy.url")
+    assert url is not None, "migrate() names the database"
     engine = create_engine(url, poolclass=pool.NullPool)
     with engine.connect() as connection:
         connection.execute(text("SET lock_timeout = '4s'"))

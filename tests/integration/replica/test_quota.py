@@ -1,4 +1,4 @@
-"""The budgets on real Redis: kept across replicas, shared out while Redis is away, never the cause of a wrong answer."""
+"""The budgets on real Redis: kept across replicas, shared out while Redis is away, never a reason to err."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every bad input gets a canonical code, a reason, and the field with its fix; never INTERNAL, never a line in a log."""
+"""Every bad input gets a canonical code, a reason, and the field with its fix; never INTERNAL, never logged."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -39,7 +39,7 @@ class Door:
         self.lease = Lease()
         self.lease.arm(Revision(1), sent_ns=0)
         self.now_ns = 1
-        self.follower: Any = SimpleNamespace(phase=Phase.FOLLOWING, has_index=True, index=self.index)
+        self.follower = cast(Any, SimpleNamespace(phase=Phase.FOLLOWING, has_index=True, index=self.index))
         self.authentication = authentication(self.follower, self.lease, lambda: self.now_ns, PEPPER)
 
     def enter(self, header: str | None = f"Bearer {KEY.secret}") -> Credential:

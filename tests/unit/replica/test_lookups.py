@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -61,7 +61,7 @@ class Desk:
         self.now_ns = 1
         self.lease = Lease()
         self.lease.arm(Revision(0), sent_ns=0)
-        self.follower: Any = SimpleNamespace(phase=Phase.FOLLOWING, has_index=True, index=self.index)
+        self.follower = cast(Any, SimpleNamespace(phase=Phase.FOLLOWING, has_index=True, index=self.index))
         self.at(0)
         authentication = Authentication(self.follower, self.lease, lambda: self.now_ns, PEPPER)
         self.looked_up = 0
