@@ -22,21 +22,21 @@ REFERENCE: Final = ROOT / "docs" / "reference"
 PICTURE: Final = "lifecycle.svg"
 _REGION: Final = re.compile(r"(<!-- drawn: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
-# Where each state stands, and how an arrow runs and where its words stand: path, x, y.
+# Where each state stands, and how an arrow runs and where its words stand: path, x, y, and which end of them is there.
 BOXES: Final[Mapping[State, tuple[int, int]]] = {
     State.ACTIVE: (20, 90),
-    State.EXPIRED: (300, 90),
-    State.RELEASE_REQUESTED: (580, 90),
-    State.RELEASED: (300, 300),
+    State.EXPIRED: (340, 90),
+    State.RELEASE_REQUESTED: (660, 90),
+    State.RELEASED: (340, 290),
 }
-ARROWS: Final[Mapping[tuple[State, State], tuple[str, int, int]]] = {
-    (State.ACTIVE, State.EXPIRED): ("M180 115 H300", 240, 106),
-    (State.ACTIVE, State.RELEASE_REQUESTED): ("M100 90 C160 10 560 10 640 90", 380, 24),
-    (State.ACTIVE, State.RELEASED): ("M100 140 C100 260 180 325 300 325", 100, 262),
-    (State.EXPIRED, State.RELEASED): ("M380 140 V300", 388, 215),
-    (State.EXPIRED, State.RELEASE_REQUESTED): ("M460 115 H580", 520, 106),
-    (State.RELEASE_REQUESTED, State.RELEASE_REQUESTED): ("M700 90 C700 30 790 60 740 105", 700, 44),
-    (State.RELEASE_REQUESTED, State.RELEASED): ("M660 140 C660 260 580 325 460 325", 590, 262),
+ARROWS: Final[Mapping[tuple[State, State], tuple[str, int, int, str]]] = {
+    (State.ACTIVE, State.EXPIRED): ("M180 115 H340", 260, 106, "middle"),
+    (State.ACTIVE, State.RELEASE_REQUESTED): ("M100 90 C170 10 630 10 700 90", 400, 22, "middle"),
+    (State.ACTIVE, State.RELEASED): ("M100 140 C100 250 200 315 340 315", 122, 180, "start"),
+    (State.EXPIRED, State.RELEASED): ("M420 140 V290", 430, 200, "start"),
+    (State.EXPIRED, State.RELEASE_REQUESTED): ("M500 115 H660", 580, 106, "middle"),
+    (State.RELEASE_REQUESTED, State.RELEASE_REQUESTED): ("M770 90 C770 40 860 60 820 105", 760, 36, "middle"),
+    (State.RELEASE_REQUESTED, State.RELEASED): ("M740 140 C740 250 640 315 500 315", 716, 180, "end"),
 }
 _ENDED_BY: Final = {
     ReleaseKind.BY_WORKER: "the worker, at once",
@@ -46,7 +46,7 @@ _ENDED_BY: Final = {
 _REGULATIONS: Final = "L.N. 112/2026 Gambling Control (Conduct of Gambling Operations) Regulations"
 _SHORT: Final = "L.N. 112/2026"
 _SVG: Final = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 370" role="img" '
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 880 360" role="img" '
     'font-family="system-ui, sans-serif" font-size="14">'
 )
 _MARKER: Final = (
@@ -135,7 +135,7 @@ def picture() -> str:
             f"<desc>{escape(described)}</desc>",
             f"<style>{_STYLE}</style>",
             _MARKER,
-            '<rect width="800" height="370" fill="#ffffff"/>',
+            '<rect width="880" height="360" fill="#ffffff"/>',
             *(_box(state, *place) for state, place in BOXES.items()),
             *(line for ends, acts in told.items() for line in _arrow(acts, *ARROWS[ends])),
             "</svg>\n",
@@ -153,8 +153,7 @@ def _box(state: State, x: int, y: int) -> str:
     )
 
 
-def _arrow(acts: list[str], path: str, x: int, y: int) -> Iterator[str]:
-    anchor = "start" if " V" in path else "middle"
+def _arrow(acts: list[str], path: str, x: int, y: int, anchor: str) -> Iterator[str]:
     yield f'<path class="l" d="{path}"/>'
     for line, act in enumerate(acts):
         yield f'<text class="w" x="{x}" y="{y + 16 * line}" text-anchor="{anchor}">{act}</text>'

@@ -15,7 +15,7 @@ import asyncpg
 
 from lookup_core.domain.ids import ReplicaId, RequestId, Revision
 from lookup_core.registrar.grants import Reading, ReadingLost, ReplicaRow
-from lookup_core.registrar.store.pool import QUERIES
+from lookup_core.registrar.store.pool import BROKEN, QUERIES
 
 READING_S: Final = 1.0
 """Connecting included."""
@@ -36,7 +36,7 @@ class PostgresReadings:
             async with asyncio.timeout(READING_S):
                 connection = await self._connected()
                 row = await connection.fetchrow(QUERIES["reading"], list(requests))
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+        except (*BROKEN, asyncpg.PostgresError) as fault:
             self._drop()
             raise ReadingLost(type(fault).__name__) from fault
         except BaseException:  # cancelled in the middle: the connection is of no more use

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -30,6 +31,8 @@ PAGE: Final = 10_000
 CALL_S: Final = 1.0
 """How long one statement may take, connecting included: half a lease."""
 LOAD_S: Final = 600.0
+BETWEEN_LOADS_S: Final = 1.0
+"""A register that stays unfit (forged, or under another key) is not read again and again without a pause."""
 
 QUERIES: Final = load_queries("lookup_core.replica", "queries.sql")
 Result = TypeVar("Result")
@@ -49,12 +52,15 @@ class PostgresFeed:
         self._connection: Connection | None = None
         self._one_at_a_time = asyncio.Lock()
         self._doubted = False
+        self._next_load_s = 0.0
         self._wake = WakeUp(url) if notify else None
 
     # -- the Feed port
 
     async def load(self) -> Snapshot:
         """Read the whole register, on a connection of its own."""
+        await asyncio.sleep(self._next_load_s - time.monotonic())
+        self._next_load_s = time.monotonic() + BETWEEN_LOADS_S
         try:
             async with asyncio.timeout(LOAD_S):
                 return await read_snapshot(self._url, QUERIES)

@@ -31,6 +31,7 @@ if tonumber(bucket[3]) ~= second then
     out = 0
 end
 if ahead > 0 or not exact then
+    if second + 1 - now < 0.02 then ahead = 0 end -- it would expire before it is used
     local mine = tonumber(redis.call('HGET', KEYS[2], replica)) or 0
     out = math.max(0, out - mine)
     ahead = math.floor(math.max(0, math.min(ahead, ceiling - out - held, tokens)))

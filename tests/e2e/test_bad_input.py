@@ -219,7 +219,7 @@ async def test_a_wrong_key_is_refused_before_anything_is_read(
     header = wrong[1](cluster)
     metadata = () if header is None else (("authorization", header),)
     reply = await sent(cluster, path, GARBAGE, metadata)
-    assert reply.refusal is not None
+    assert reply.refusal is not None, reply
     assert (reply.refusal.code, reply.refusal.reason) == (
         grpc.StatusCode.UNAUTHENTICATED,
         "CREDENTIALS_INVALID",

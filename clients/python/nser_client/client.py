@@ -17,7 +17,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from google.protobuf.message import Message
 
 from nser_client.channels import AsyncChannels, BlockingChannels, Metadata
-from nser_client.errors import InvalidRequest, NotBuilt, NotPermitted, NserError
+from nser_client.errors import InternalFault, InvalidRequest, NotBuilt, NotPermitted, NserError
 from nser_client.options import Options
 from nser_client.plans import Plans
 from nser_client.retry import Ask, Pause, Plan, Replicas, Retry
@@ -154,7 +154,7 @@ class AsyncClient:
         if step.rpc is CHECK and not step.request.HasField("consistency"):
             try:
                 return await self._stream(step.server).ask(step.request, step.timeout_s)  # type: ignore[arg-type]
-            except (InvalidRequest, NotPermitted, NotBuilt):
+            except (InvalidRequest, NotPermitted, NotBuilt, InternalFault):
                 pass  # the stream itself was refused; whose message was at fault shows when each is asked alone
         return await self._channels.ask(step, self._metadata)
 

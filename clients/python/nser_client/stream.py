@@ -16,7 +16,7 @@ from typing import Any, Final
 import grpc
 
 from nser.lookup.v1 import lookup_pb2
-from nser_client.errors import DeadlineExceeded, NserError, Unreachable
+from nser_client.errors import DeadlineExceeded, InternalFault, NserError, Unreachable
 from nser_client.statuses import of_rpc_error
 
 _SEQUENCES: Final = itertools.count(
@@ -87,13 +87,23 @@ class CheckStream:
                 self._settle(response)
             self._break(Unreachable("The replica ended the stream."))
         except grpc.RpcError as error:
-            self._break(of_rpc_error(error))
+            self._break(self._cause(of_rpc_error(error), masked=writer.done()))
         except asyncio.CancelledError:
             if self._broken is None:
                 self._break(Unreachable("The stream was cancelled."))
         finally:
             writer.cancel()
             call.cancel()
+
+    def _cause(self, error: NserError, *, masked: bool) -> NserError:
+        """Return why the stream broke.
+
+        A write that meets the end of the call makes grpc.aio say INTERNAL, and the server's own status is lost. A stream
+        that had answered then counts as gone; of one that never did, each check is asked by itself, which tells why.
+        """
+        if masked and self._heard and isinstance(error, InternalFault):
+            return Unreachable("The replica ended the stream.")
+        return error
 
     async def _write(self, call: Any) -> None:
         try:

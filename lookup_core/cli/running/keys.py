@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from lookup_core.cli.exits import CommandFailed, ExitCode
 from lookup_core.cli.home import RunHome
-from lookup_core.cli.running.store import FirstKey
+from lookup_core.cli.running.store import ENVIRONMENT, FirstKey
 from lookup_core.kernel import apikey
 from lookup_core.kernel.errors import CredentialsInvalid, SettingsRefused
 from lookup_core.kernel.secret_file import write_secret
@@ -15,7 +15,6 @@ from lookup_core.kernel.secret_file import write_secret
 if TYPE_CHECKING:
     from lookup_core.kernel.keyring import KeyRing
 
-ENVIRONMENT: Final = "demo"
 OPERATOR: Final = "Demo Betting Ltd"
 OPERATOR_SCOPES: Final = (
     "nser:read",

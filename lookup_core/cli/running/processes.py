@@ -14,6 +14,7 @@ from typing import Final
 from lookup_core.cli.addresses import PORTS, port_offset, serves_on, tells_on
 from lookup_core.cli.exits import CommandFailed, ExitCode
 from lookup_core.cli.home import CHECKOUT, RunHome
+from lookup_core.cli.running.store import ENVIRONMENT
 from lookup_core.embedded.child import dying_with_us
 
 PASSED_ON: Final = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "PYTHONPATH", "NSER_LOG_LEVEL", "NSER_NOTIFY")
@@ -112,7 +113,7 @@ def _common(home: RunHome, name: str) -> dict[str, str]:
         **passed,
         "PATH": programs,
         "PYTHONUNBUFFERED": "1",
-        "NSER_ENVIRONMENT": "demo",
+        "NSER_ENVIRONMENT": ENVIRONMENT,
         "NSER_REFLECTION": "true",
         "NSER_DRAIN_GRACE_S": str(DRAIN_S),
         "NSER_READY_FILE": str(_ready_file(home, name)),

@@ -14,14 +14,13 @@ import asyncpg
 import structlog
 
 from lookup_core.kernel.errors import StoreUnreachable
+from lookup_core.registrar.store.pool import BROKEN
 
 log = structlog.get_logger()
 
 # The server ends what takes too long, is going away, is not the primary any more, or cannot be reached at all.
 NOT_NOW: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
+    *BROKEN,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,

@@ -15,6 +15,9 @@ QUERIES: Final = load_queries("lookup_core.registrar.store", "queries.sql")
 ACQUIRE_S: Final = 2.0
 CONNECT_S: Final = 2.0
 
+BROKEN: Final = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""After these a connection is of no more use. The last is what asyncpg says when the server ended an idle one."""
+
 # Texts, because these classes are generic in the stubs alone.
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -61,9 +64,7 @@ async def borrowed(pool: Pool) -> AsyncIterator[Connection]:
     try:
         try:
             yield connection
-        except asyncpg.PostgresError:
-            raise
-        except (asyncio.CancelledError, OSError, TimeoutError, asyncpg.InterfaceError):
+        except (asyncio.CancelledError, *BROKEN):
             connection.terminate()
             raise
     finally:

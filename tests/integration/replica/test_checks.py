@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from lookup_core.domain.bst import Token, format_token
+from lookup_core.domain.ids import Revision
+from lookup_core.domain.revision import seal
 from nser.lookup.v1 import lookup_pb2
 from nser.type.v1 import identity_pb2
 from tests.integration.replica.conftest import StartReplica
@@ -120,14 +126,22 @@ async def test_no_answer_may_be_cached(replica: RunningReplica) -> None:
 async def test_at_least_waits_for_the_revision_it_names(
     register: RegisterWriter, start_replica: StartReplica
 ) -> None:
-    ahead = await start_replica()
+    replica = await start_replica(notify=False)
+    token = seal(register.ring.revision, replica.replica.follower.position.store_id, Revision(1))
+    fresh = lookup_pb2.Consistency(at_least=token)
+    asked = asyncio.create_task(replica.check(by_phone(WANJIKU), consistency=fresh))
+    await asyncio.sleep(0.05)
+    assert not asked.done()
     await register.person(WANJIKU, excluded=True)
-    await ahead.has(1)
-    token = (await ahead.check(by_phone(NOBODY))).revision
-    behind = await start_replica(live=False)
-    await behind.is_live()
-    answer = await behind.check(by_phone(WANJIKU), consistency=lookup_pb2.Consistency(at_least=token))
-    assert answer.outcome == lookup_pb2.OUTCOME_EXCLUDED
+    answer = await asked
+    assert (answer.outcome, answer.revision) == (lookup_pb2.OUTCOME_EXCLUDED, token)
+
+
+async def test_reflection_lists_the_service(replica: RunningReplica) -> None:
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(replica.channel)
+    asked = reflection_pb2.ServerReflectionRequest(list_services="")
+    async for told in stub.ServerReflectionInfo(iter([asked])):
+        assert "nser.lookup.v1.LookupService" in {one.name for one in told.list_services_response.service}
 
 
 async def test_fully_consistent_sees_what_was_committed_before_it(
