@@ -121,7 +121,6 @@ class ReplicaSettings(ProcessSettings):
     )
     address: Address = Field(default_factory=_on(REPLICA_PORT), examples=["127.0.0.1:50051"])
     metrics_address: Address = Field(default_factory=_on(REPLICA_METRICS_PORT), examples=["127.0.0.1:9102"])
-    poll_ms: int = Field(default=POLL_NS // MILLISECOND, ge=10, le=1_000, examples=["250"])
     highwater_file: Path | None = Field(default=None, examples=["/var/lib/nser/highwater"])
     lookup_log: bool = Field(default=True, examples=["true"])
 

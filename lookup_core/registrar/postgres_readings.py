@@ -57,7 +57,10 @@ class PostgresReadings:
         )
 
     async def _connected(self) -> asyncpg.Connection[asyncpg.Record]:
-        if self._connection is None or self._connection.is_closed():
+        if self._connection is not None and self._connection.is_closed():
+            # Never a silent reconnect: the next server may lack the newest grants (SAFETY.md 12).
+            raise ConnectionResetError
+        if self._connection is None:
             self._connection = await asyncpg.connect(
                 self._url, server_settings={"application_name": "nser registrar reads grants"}
             )

@@ -8,7 +8,7 @@ else is INDETERMINATE. No database, no network, no await: nothing runs between t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from lookup_core.domain.ids import BlindIndex, Revision
@@ -101,9 +101,12 @@ class Checker:
         asked = Asked(phone=subject.phone, document=subject.document)
         by_document = index.people_by_document(subject.document) if subject.document is not None else ()
         by_phone = index.people_by_phone(subject.phone) if subject.phone is not None else ()
-        if (found := _strongest_exclusion(asked, (*by_document, *by_phone))) is not None:
-            return found
-        return Found(person=_meant(asked, by_document, by_phone))
+        meant = _meant(asked, by_document, by_phone)
+        found = _strongest_exclusion(asked, (*by_document, *by_phone))
+        if found is None:
+            return Found(person=meant)
+        # Who shares a phone with an excluded person is not told that person's token.
+        return replace(found, person=meant) if found.basis is Basis.PHONE_CONFLICT else found
 
     def _look_up_token(self, index: Index, token: bytes) -> Found:
         """As a check on every identifier bound to the token; unknown is never "not excluded" (SAFETY.md 24)."""

@@ -107,7 +107,8 @@ class Follower:
             await self.feed.enrol(replica_id)
             self.replica_id = replica_id
         snapshot = await self.feed.load()
-        self.highwater.admit(snapshot.position)
+        if (mark := self.highwater.mark_of(snapshot.position.store_id)) is not None:
+            self.refuse_older(mark, await self.feed.read(self.replica_id, mark))
         if snapshot.key_version != self._key_version:
             raise FeedBroken(f"the register is indexed under key version {snapshot.key_version}, not ours")
         if self.phase is Phase.DRAINING:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import Revision, StoreId
+from lookup_core.kernel.errors import SettingsRefused
 from lookup_core.replica.feed import Position
 
 
@@ -28,17 +29,10 @@ class HighWater:
         self._position = _read(path) if path is not None and path.exists() else None
         self._written = self._position
 
-    def admit(self, loaded: Position) -> None:
-        """Let a snapshot in. Raises StoreBehind when the same store was seen further on."""
+    def mark_of(self, store_id: StoreId) -> Position | None:
+        """The highest position seen of this store; None when it was never seen."""
         seen = self._position
-        if seen is None or seen.store_id != loaded.store_id:
-            return
-        if loaded.revision < seen.revision:
-            raise StoreBehind(f"the store is at revision {loaded.revision}; {seen.revision} was seen before")
-        if loaded.revision == seen.revision and loaded.digest != seen.digest:
-            raise StoreBehind(
-                f"the store has another history at revision {seen.revision} than was seen before"
-            )
+        return seen if seen is not None and seen.store_id == store_id else None
 
     def note(self, position: Position) -> None:
         """Remember `position`, and write it down when it moved."""
@@ -49,10 +43,16 @@ class HighWater:
 
 
 def _read(path: Path) -> Position:
-    saved = json.loads(path.read_text())
-    return Position(
-        StoreId(UUID(saved["store_id"])), Revision(saved["revision"]), Digest(bytes.fromhex(saved["digest"]))
-    )
+    try:
+        saved = json.loads(path.read_text())
+        return Position(
+            StoreId(UUID(saved["store_id"])), Revision(saved["revision"]), Digest(bytes.fromhex(saved["digest"]))
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as broken:
+        raise SettingsRefused(
+            f"NSER_REPLICA_HIGHWATER_FILE: {path} is damaged. Make sure that the store has not lost revisions "
+            "(runbook replica-halted-store-behind), then delete the file."
+        ) from broken
 
 
 def _write(path: Path, position: Position) -> None:

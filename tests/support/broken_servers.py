@@ -22,21 +22,23 @@ class OneStoreTransaction(PostgresFeed):
     """Rule 4: grant and read in one transaction: what the read saw is older than the commit of the grant."""
 
     async def grant(self, replica_id: ReplicaId, position: Position) -> bool:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await self._connect()
-        await self._connection.execute("BEGIN")
+        await self._run("BEGIN")
         return await super().grant(replica_id, position)
 
     async def read(self, replica_id: ReplicaId, position: Position) -> Read:
         read = await super().read(replica_id, position)
+        await self._run("COMMIT")
+        return read
+
+    async def _run(self, statement: str) -> None:
         try:
             async with asyncio.timeout(1.0):
-                assert self._connection is not None
-                await self._connection.execute("COMMIT")
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await self._connect()
+                await self._connection.execute(statement)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             self._drop()
-            raise self._lost("commit", error) from error
-        return read
+            raise self._lost(statement, error) from error
 
 
 class TornStoreSnapshot(PostgresFeed):

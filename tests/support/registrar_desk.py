@@ -141,7 +141,9 @@ async def verified_chain(database: Database, ring: KeyRing = RING) -> list[Revis
     connection = await asyncpg.connect(database.owner_url)
     try:
         head = await connection.fetchrow("SELECT store_id, revision, digest FROM register.head")
-        rows = await connection.fetch("SELECT revision, statements, digest FROM register.change ORDER BY revision")
+        rows = await connection.fetch(
+            "SELECT revision, statements, digest FROM register.change ORDER BY revision"
+        )
     finally:
         await connection.close()
     assert head is not None

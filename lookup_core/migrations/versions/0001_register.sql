@@ -233,6 +233,20 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Changes that nobody will ask for again: a day old, behind every row that is not released, loaders too (SAFETY.md 6),
+-- and not the newest two. A row's own revision stays: its digest is what the row proves its history with. A function,
+-- because no role of ours may delete from the feed otherwise.
+CREATE FUNCTION register.prune_changes() RETURNS SETOF bigint LANGUAGE sql
+    SECURITY DEFINER SET search_path = pg_catalog
+    AS $$
+        DELETE FROM register.change WHERE revision IN (
+            SELECT old.revision FROM register.change AS old, register.head
+            WHERE old.committed_at < now() - interval '1 day' AND old.revision < head.revision - 1
+              AND old.revision < coalesce((SELECT min(applied) FROM register.replica WHERE NOT released), head.revision)
+            ORDER BY old.revision LIMIT 10000)
+        RETURNING revision
+    $$;
+
 CREATE FUNCTION register.forbid_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '%.% is append-only', TG_TABLE_SCHEMA, TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';

@@ -28,8 +28,9 @@ GRANT INSERT ON register.head, register.change, register.operator, register.api_
 GRANT UPDATE ON register.operator, register.api_key, register.person, register.person_pii, register.exclusion,
     register.bst_token, register.outbox TO nser_registrar;
 GRANT UPDATE (revision, digest) ON register.head TO nser_registrar;
-GRANT DELETE ON register.replica, register.change, register.request, register.outbox TO nser_registrar;
-GRANT EXECUTE ON FUNCTION register.timeline(), register.ensure_lookup_log(integer) TO nser_registrar;
+GRANT DELETE ON register.replica TO nser_registrar;
+GRANT EXECUTE ON FUNCTION register.timeline(), register.ensure_lookup_log(integer), register.prune_changes()
+    TO nser_registrar;
 
 GRANT SELECT ON register.head, register.change, register.replica, register.feed_person, register.feed_key TO nser_replica;
 GRANT INSERT ON register.replica, register.lookup_log TO nser_replica;
@@ -38,4 +39,4 @@ GRANT UPDATE (applied, digest, grant_no, granted_until, released) ON register.re
 GRANT EXECUTE ON FUNCTION register.timeline() TO nser_replica;
 
 GRANT SELECT ON register.report_exclusion TO nser_backoffice;
-REVOKE EXECUTE ON FUNCTION register.ensure_lookup_log(integer) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION register.ensure_lookup_log(integer), register.prune_changes() FROM PUBLIC;

@@ -32,7 +32,9 @@ async def test_a_key_opens_the_door_and_its_secret_is_stored_nowhere(desk: Desk,
         for row in await rows(f"SELECT {table}::text FROM register.{table}"):
             assert secret not in row
             assert secret.encode().hex() not in row
-    [stated] = [feed_pb2.Change.FromString(each) for each in await rows("SELECT statements FROM register.change")][1:]
+    [stated] = [
+        feed_pb2.Change.FromString(each) for each in await rows("SELECT statements FROM register.change")
+    ][1:]
     key = stated.statements[0].key
     assert (key.mac, key.active) == (apikey.mac(RING.pepper, created.secret), True)
     assert (key.requests_per_second, key.people_per_second) == (100, 20_000)
@@ -48,7 +50,9 @@ async def test_a_retry_shows_the_same_secret(desk: Desk, rows: Rows) -> None:
 
 
 async def test_operators_are_entered_by_name_once(desk: Desk, rows: Rows) -> None:
-    created = await asyncio.gather(*(desk.create_key(NewKey(" Simba Bet ", ("nser:read",))) for _ in range(5)))
+    created = await asyncio.gather(
+        *(desk.create_key(NewKey(" Simba Bet ", ("nser:read",))) for _ in range(5))
+    )
     assert len({each.key.operator_id for each in created}) == 1
     assert await rows("SELECT name FROM register.operator") == ["Simba Bet"]
 
@@ -74,7 +78,9 @@ async def test_a_revoked_key_opens_nothing(desk: Desk, rows: Rows) -> None:
     assert not revoked.is_active
     with pytest.raises(CredentialsInvalid):
         await Authentication(desk.store, RING.pepper).principal(f"Bearer {created.secret}")
-    assert await rows("SELECT reason FROM register.audit_entry WHERE action = 'key.revoked'") == ["left the market"]
+    assert await rows("SELECT reason FROM register.audit_entry WHERE action = 'key.revoked'") == [
+        "left the market"
+    ]
     again = await desk.revoke(revocation, desk.asked("RevokeKey", revocation.fields()))
     assert again.revision > revoked.revision  # whoever asks again waits again
 
@@ -111,9 +117,10 @@ async def test_every_operator_is_bound_by_a_registration(desk: Desk, rows: Rows)
     for name in ("One", "Two"):
         await desk.create_key(NewKey(name, ("nser:read",)))
     registered = await desk.register()
-    assert await rows("SELECT exclusion_id, revision FROM register.operator_exclusion") == [
-        (registered.id, registered.revision)
-    ] * 2
+    assert (
+        await rows("SELECT exclusion_id, revision FROM register.operator_exclusion")
+        == [(registered.id, registered.revision)] * 2
+    )
 
 
 async def test_small_cells_are_suppressed_and_the_rest_is_counted(desk: Desk) -> None:

@@ -102,7 +102,9 @@ async def test_two_extensions_at_once_never_end_shorter_than_either(
     second = Period.ONE_YEAR if first is Period.FIVE_YEARS else Period.FIVE_YEARS
     registered = await desk.register(period=Period.SEVEN_DAYS)
     async with owner.transaction():
-        await owner.execute("SELECT 1 FROM register.person FOR UPDATE")  # both have begun before either goes on
+        await owner.execute(
+            "SELECT 1 FROM register.person FOR UPDATE"
+        )  # both have begun before either goes on
         tasks = [asyncio.ensure_future(desk.extend(registered.id, period)) for period in (first, second)]
         await asyncio.wait(tasks, timeout=0.3)
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)

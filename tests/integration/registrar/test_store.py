@@ -36,6 +36,7 @@ pytestmark = pytest.mark.services
         "DELETE FROM register.audit_entry",
         "TRUNCATE register.audit_entry",
         "UPDATE register.change SET statements = ''",
+        "DELETE FROM register.change",
         "TRUNCATE register.change",
         "DELETE FROM register.exclusion",
         "UPDATE register.head SET store_id = gen_random_uuid()",
@@ -97,7 +98,9 @@ async def test_a_store_whose_newest_change_is_gone_is_refused(desk: Desk, owner:
         await found(owner, RING)
 
 
-async def enrol(owner: Any, *, applied: int = 0, grant_no: int = 1, hours: int = 0, released: bool = False) -> Any:
+async def enrol(
+    owner: Any, *, applied: int = 0, grant_no: int = 1, hours: int = 0, released: bool = False
+) -> Any:
     replica_id = uuid4()
     await owner.execute(
         "INSERT INTO register.replica (replica_id, store_id, applied, digest, grant_no, key_version, released, "
@@ -199,7 +202,9 @@ async def test_a_reading_that_takes_too_long_is_lost_and_the_next_one_connects_a
     readings.close()
 
 
-async def test_a_reading_whose_connection_is_killed_is_lost(database: Database, desk: Desk, owner: Any) -> None:
+async def test_a_reading_whose_connection_is_killed_is_lost(
+    database: Database, desk: Desk, owner: Any
+) -> None:
     readings = PostgresReadings(database.registrar_url)
     await readings.read(())
     await owner.execute(
@@ -233,7 +238,9 @@ async def _outcome(desk: Desk) -> str:
     return "done"
 
 
-async def test_a_caller_who_goes_away_loses_nothing(database: Database, desk: Desk, owner: Any, rows: Rows) -> None:
+async def test_a_caller_who_goes_away_loses_nothing(
+    database: Database, desk: Desk, owner: Any, rows: Rows
+) -> None:
     wanjiku, request_id = someone(), a_request_id()
     async with owner.transaction():
         await owner.execute("SELECT 1 FROM register.head FOR UPDATE")
@@ -249,7 +256,9 @@ async def test_a_caller_who_goes_away_loses_nothing(database: Database, desk: De
     ]
 
 
-async def test_a_deadline_that_ends_before_the_commit_saves_nothing(desk: Desk, owner: Any, rows: Rows) -> None:
+async def test_a_deadline_that_ends_before_the_commit_saves_nothing(
+    desk: Desk, owner: Any, rows: Rows
+) -> None:
     async with owner.transaction():
         await owner.execute("SELECT 1 FROM register.head FOR UPDATE")
         with pytest.raises(StoreUnreachable) as refused:

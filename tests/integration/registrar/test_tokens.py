@@ -54,7 +54,9 @@ async def test_many_askers_share_a_revision(database: Database, desk: Desk, rows
     assert sum(each.is_new for each in generated) == 60
     # The first goes alone, the rest gather behind it.
     assert len(await verified_chain(database)) - 1 <= 3
-    changes = [feed_pb2.Change.FromString(each) for each in await rows("SELECT statements FROM register.change")]
+    changes = [
+        feed_pb2.Change.FromString(each) for each in await rows("SELECT statements FROM register.change")
+    ]
     assert sum(len(change.statements) for change in changes) == 60
     assert await rows("SELECT count(*) FROM register.audit_entry WHERE action = 'bst.generated'") == [60]
 
@@ -136,7 +138,9 @@ async def test_validation_tells_every_state_of_a_token(desk: Desk, rows: Rows) -
     generated = await desk.generate(an_identity(someone()))
     text = format_token(generated.token)
     assert (await desk.validate(text.lower())).status is TokenStatus.LIVE
-    assert (await desk.validate(text[:-1] + ("0" if text[-1] != "0" else "1"))).status is TokenStatus.MALFORMED
+    assert (
+        await desk.validate(text[:-1] + ("0" if text[-1] != "0" else "1"))
+    ).status is TokenStatus.MALFORMED
     assert (await desk.validate(format_token(bst.Token(bytes(16))))).status is TokenStatus.UNKNOWN
     for state in ("rotated", "revoked"):
         await rows("UPDATE register.bst_token SET state = $1", state)

@@ -41,7 +41,7 @@ def test_a_replica_needs_a_database_and_its_keys_and_has_defaults_for_the_rest(e
     environment(**REPLICA)
     settings = load(ReplicaSettings)
     assert (settings.address, settings.metrics_address) == ("127.0.0.1:50051", "127.0.0.1:9102")
-    assert (settings.poll_ms, settings.redis_url, settings.lookup_log) == (250, None, True)
+    assert (settings.redis_url, settings.lookup_log) == (None, True)
 
 
 def test_the_owner_s_database_url_is_nobody_else_s(environment):
@@ -85,7 +85,6 @@ def test_each_problem_is_one_sentence_with_the_variable_and_an_example(environme
         ("NSER_REPLICA_ADDRESS", "127.0.0.1:70000"),
         ("NSER_REPLICA_ADDRESS", "127.0.0.1:"),
         ("NSER_REPLICA_ADDRESS", ":50051"),
-        ("NSER_REPLICA_POLL_MS", "0"),
         ("NSER_NOTIFY", "perhaps"),
         ("NSER_LOG_LEVEL", "LOUD"),
         ("NSER_PORT_OFFSET", "-5"),

@@ -57,6 +57,13 @@ def test_a_phone_with_another_document_is_a_conflict_and_denied() -> None:
     assert (decision.outcome, decision.basis) == (Outcome.EXCLUDED, Basis.PHONE_CONFLICT)
 
 
+def test_a_conflict_tells_nothing_of_the_person_who_is_excluded() -> None:
+    wanjiku = a_person(1, phones=(PHONE,), documents=(DOCUMENT,), token=TOKEN)
+    kamau = a_person(2, excluded=False, documents=(OTHER_DOCUMENT,))
+    assert Bench(wanjiku).check(phone=PHONE, document=OTHER_DOCUMENT).person is None
+    assert Bench(wanjiku, kamau).check(phone=PHONE, document=OTHER_DOCUMENT).person == kamau
+
+
 def test_a_phone_of_a_person_without_a_document_excludes_with_any_document() -> None:
     assert Bench(a_person(phones=(PHONE,))).check(phone=PHONE, document=DOCUMENT).basis is Basis.PHONE
 

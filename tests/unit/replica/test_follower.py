@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from uuid import UUID
 
@@ -11,7 +12,8 @@ import pytest
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import PersonNo, ReplicaId, RequestId, Revision, StoreId
 from lookup_core.domain.lease import Lease
-from lookup_core.replica.feed import ChangeRow
+from lookup_core.kernel.errors import SettingsRefused
+from lookup_core.replica.feed import ChangeRow, Position
 from lookup_core.replica.follower import FeedBroken, Follower, Phase
 from lookup_core.replica.highwater import HighWater, StoreBehind
 from tests.support import broken
@@ -196,19 +198,54 @@ def test_without_rule_14_the_replica_forgets_whom_the_store_lost() -> None:
     run_virtual(told())
 
 
-def test_a_restarted_replica_remembers_how_far_the_store_was() -> None:
+def restarted(desk: Desk) -> Desk:
+    """Another process over the same store and the same high-water mark."""
+    second = Desk()
+    second.store = desk.store
+    second.follower.feed.network.store = desk.store  # type: ignore[attr-defined]
+    second.follower.highwater = desk.highwater
+    return second
+
+
+@pytest.mark.parametrize("since", [0, 1, 2])
+def test_a_restarted_replica_remembers_what_was_seen_of_the_store(since: int) -> None:
     async def story(desk: Desk) -> None:
         desk.register()
         await desk.following()
         desk.store.restore(changes_lost=1)
-        second = Desk()
-        second.store = desk.store
-        second.follower.feed.network.store = desk.store  # type: ignore[attr-defined]
-        second.follower.highwater = desk.highwater
+        for number in range(since):  # the store goes on, over other people
+            desk.register(PersonNo(2 + number))
         with pytest.raises(StoreBehind):
-            await second.follower.load()
+            await restarted(desk).follower.load()
 
     play(story)
+
+
+def test_a_restarted_replica_goes_on_from_a_store_that_lost_nothing() -> None:
+    async def story(desk: Desk) -> None:
+        desk.register()
+        await desk.following()
+        desk.register(PersonNo(2))
+        second = restarted(desk)
+        await second.following()
+        assert second.is_live
+
+    play(story)
+
+
+def test_a_mark_is_kept_in_its_file(tmp_path: Path) -> None:
+    position = Position(StoreId(UUID(int=1)), Revision(7), Digest(b"d" * 32))
+    HighWater(tmp_path / "mark").note(position)
+    again = HighWater(tmp_path / "mark")
+    assert again.mark_of(position.store_id) == position
+    assert again.mark_of(StoreId(UUID(int=2))) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"store_id": 1}', "[]"])
+def test_a_damaged_mark_is_refused_and_not_forgotten(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mark").write_text(text)
+    with pytest.raises(SettingsRefused, match="NSER_REPLICA_HIGHWATER_FILE"):
+        HighWater(tmp_path / "mark")
 
 
 def test_draining_disarms_and_gives_the_row_back() -> None:
