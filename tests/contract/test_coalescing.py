@@ -157,7 +157,11 @@ async def test_a_storm_of_checks_and_registrations_holds_no_stale_answer(
 
 @pytest.mark.parametrize("make", [*BROKEN, KEEPING])
 async def test_the_storm_finds_a_broken_rule(double: RegisterDouble, make: MakeAsk) -> None:
-    assert (await storm(double, make, 1)).stale_answers() != []
+    for seed in range(20):  # one storm does so nearly always; which answers meet is up to the machine
+        double.excluded.clear()
+        if (await storm(double, make, seed)).stale_answers():
+            return
+    pytest.fail("no storm found a stale answer, so the test above shows nothing")
 
 
 # -- how much is joined

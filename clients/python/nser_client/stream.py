@@ -98,8 +98,9 @@ class CheckStream:
     def _cause(self, error: NserError, *, masked: bool) -> NserError:
         """Return why the stream broke.
 
-        A write that meets the end of the call makes grpc.aio say INTERNAL, and the server's own status is lost. A stream
-        that had answered then counts as gone; of one that never did, each check is asked by itself, which tells why.
+        A write that meets the end of the call makes grpc.aio say INTERNAL, and the server's own status is lost. A
+        stream that had answered then counts as gone; of one that never did, each check is asked by itself, which tells
+        why.
         """
         if masked and self._heard and isinstance(error, InternalFault):
             return Unreachable("The replica ended the stream.")

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from lookup_core.cli.exits import CommandFailed, ExitCode
 from lookup_core.cli.home import RUN, Record, RunHome
 from lookup_core.cli.running import banner
@@ -42,6 +44,8 @@ class Session:
 
     def run(self) -> None:
         """Run until Ctrl-C, SIGTERM or a failure. Raises CommandFailed for the latter."""
+        # What set-up does is told by us; only what is wrong with it is worth a log line here.
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
         with self._claimed():
             names = list(procfile())
             refuse_taken_ports(names)

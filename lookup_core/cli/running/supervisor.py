@@ -30,6 +30,7 @@ from lookup_core.embedded.child import rotate
 PR_SET_PDEATHSIG: Final = 1
 KILL_AFTER_S: Final = 10.0
 AGAIN_AFTER_S: Final = 1.0
+NEWS_AFTER_S: Final = 10.0
 LOUD: Final = frozenset({"warning", "error", "critical"})
 
 
@@ -51,6 +52,7 @@ class Quiet:
         self.width = 0  # honcho sets it
         self.say = say
         self._everything = everything
+        self._said: dict[tuple[str, str], float] = {}
         self._files = {}
         for name, path in logs.items():
             rotate(path)
@@ -64,20 +66,37 @@ class Quiet:
             return  # honcho's own words about starting and stopping
         file.write(text + "\n")
         file.flush()
-        if self._everything or _is_loud(text):
+        if self._everything:
             self.say(f"{message.name:>{self.width}} | {text}")
+        elif (loud := loud_part(text)) and self._is_news(message.name, loud):
+            self.say(f"{message.name:>{self.width}} | {loud}")
+
+    def _is_news(self, name: str, loud: str) -> bool:
+        """Whether a process has not said the same just now: the log has every line, the terminal one of them."""
+        now = time.monotonic()
+        before = self._said.get((name, loud), -NEWS_AFTER_S)
+        self._said[name, loud] = now
+        return now - before >= NEWS_AFTER_S
 
     def close(self) -> None:
         for file in self._files.values():
             file.close()
 
 
-def _is_loud(line: str) -> bool:
+def loud_part(line: str) -> str:
+    """What a person should see of a process's line: level, event and facts of a warning; a line that is no log line."""
     try:
         told = json.loads(line)
     except ValueError:
-        return bool(line.strip())  # not a log line: a process's last words
-    return isinstance(told, dict) and str(told.get("level", "")).lower() in LOUD
+        return line.strip()  # a process's last words
+    if not isinstance(told, dict) or str(told.get("level", "")).lower() not in LOUD:
+        return ""
+    facts = [
+        f"{name}={value}"
+        for name, value in told.items()
+        if name not in ("level", "event", "timestamp", "process")
+    ]
+    return " ".join([str(told["level"]), str(told.get("event", "")), *facts])
 
 
 class Supervisor(Manager):  # type: ignore[misc]

@@ -76,7 +76,8 @@ class Upkeep:
 
     async def prune(self) -> int:
         """Delete changes older than a day that no row needs any more (SAFETY.md 6)."""
-        pruned = await self._execute("prune_changes")
+        async with asyncio.timeout(STATEMENT_S), borrowed(self._pool) as connection:
+            pruned: int = await connection.fetchval(QUERIES["prune_changes"])
         if pruned:
             log.info("upkeep.pruned", changes=pruned)
         return pruned

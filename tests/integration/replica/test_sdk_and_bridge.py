@@ -46,25 +46,23 @@ async def test_a_thousand_checks_over_one_stream(client: AsyncClient) -> None:
 
 
 async def test_what_cannot_be_read_is_refused_alike_by_stream_and_by_call(client: AsyncClient) -> None:
-    for more in ({}, {"fully_consistent": True}):
+    for by_itself in (False, True):
         with pytest.raises(InvalidIdentity) as caught:
-            await client.check(phone="0150123456", **more)
+            await client.check(phone="0150123456", fully_consistent=by_itself)
         assert (caught.value.field or "").endswith("phone")
-    good, bad = await asyncio.gather(
-        client.check(phone=OTIENO), client.check(phone="12"), return_exceptions=True
-    )
-    assert not isinstance(good, BaseException)
-    assert good.may_play
-    assert isinstance(bad, InvalidIdentity)
+    told = await asyncio.gather(client.check(phone=OTIENO), client.check(phone="12"), return_exceptions=True)
+    assert not isinstance(told[0], BaseException)
+    assert told[0].may_play
+    assert isinstance(told[1], InvalidIdentity)
 
 
 async def test_a_purpose_that_the_key_lacks_ends_no_other_check(client: AsyncClient) -> None:
-    good, bad = await asyncio.gather(
+    told = await asyncio.gather(
         client.check(phone=OTIENO), client.check(phone=OTIENO, purpose="marketing"), return_exceptions=True
     )
-    assert not isinstance(good, BaseException)
-    assert good.may_play
-    assert isinstance(bad, NotPermitted)
+    assert not isinstance(told[0], BaseException)
+    assert told[0].may_play
+    assert isinstance(told[1], NotPermitted)
 
 
 async def test_revisions_of_answers_can_be_asked_for(client: AsyncClient) -> None:
@@ -95,7 +93,7 @@ async def test_a_draining_replica_hands_its_checks_to_another(
             going_on.append(asyncio.create_task(client.check(phone=OTIENO)))
             await asyncio.sleep(0.002)
         decisions = await asyncio.gather(*going_on)
-    assert [str(decision.error) for decision in decisions if decision.outcome is not Outcome.NOT_EXCLUDED] == []
+    assert [str(each.error) for each in decisions if each.outcome is not Outcome.NOT_EXCLUDED] == []
 
 
 async def test_rest_over_a_real_replica(replica: RunningReplica, key: Key, other_keys: list[Key]) -> None:

@@ -4,13 +4,14 @@ import shlex
 import socket
 
 import pytest
+from honcho.printer import Message
 
 from lookup_core.cli.exits import CommandFailed
 from lookup_core.cli.home import CHECKOUT
 from lookup_core.cli.running import banner
 from lookup_core.cli.running.keys import demo_keys, ring_of
 from lookup_core.cli.running.processes import Wiring, prepared, procfile, refuse_taken_ports
-from lookup_core.cli.running.supervisor import _is_loud
+from lookup_core.cli.running.supervisor import Quiet, loud_part
 from lookup_core.kernel import apikey
 
 
@@ -109,10 +110,24 @@ def test_the_banner_has_lines_to_copy(home, processes):
 
 
 def test_only_what_is_loud_reaches_the_terminal():
-    assert _is_loud('{"level": "warning", "event": "lease.lapsed"}')
-    assert _is_loud("Traceback (most recent call last):")
-    assert not _is_loud('{"level": "info", "event": "replica.loaded"}')
-    assert not _is_loud("")
+    assert (
+        loud_part('{"level": "warning", "event": "lease.lapsed", "age_ms": 3}')
+        == "warning lease.lapsed age_ms=3"
+    )
+    assert loud_part("Traceback (most recent call last):\n") == "Traceback (most recent call last):"
+    assert loud_part('{"level": "info", "event": "replica.loaded"}') == ""
+    assert loud_part("") == ""
+
+
+def test_the_same_warning_is_shown_once_and_logged_every_time(tmp_path):
+    shown, log = [], tmp_path / "replica-1.log"
+    quiet = Quiet({"replica-1": log}, shown.append, everything=False)
+    for number in range(5):
+        line = f'{{"level": "warning", "event": "feed.lost", "timestamp": "{number}"}}'
+        quiet.write(Message("line", line.encode(), None, "replica-1", None))
+    quiet.close()
+    assert shown == ["replica-1 | warning feed.lost"]
+    assert len(log.read_text().splitlines()) == 5
 
 
 def test_the_procfile_is_the_checkouts():
