@@ -193,7 +193,8 @@ class StoreUnreachable(_NotNow):
 
     reason = "STORE_UNREACHABLE"
     said = (
-        "The register's store cannot be reached now. Nothing was saved. Repeat it with the same request_id."
+        "The register's store cannot be reached now. Ask again; a write may be repeated with the same request_id. "
+        "Let nobody play meanwhile."
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from lookup_core.domain.ids import KeyId
-from lookup_core.kernel.errors import KeyNotFound
+from lookup_core.kernel.errors import InvalidRequest, KeyNotFound
 from lookup_core.registrar import statements
 from lookup_core.registrar.answers import KeyRecorded
 from lookup_core.registrar.asked import Asked
@@ -35,7 +35,8 @@ class RevokeKey:
         self._ledger = ledger
 
     async def __call__(self, revocation: Revocation, asked: Asked) -> KeyRecorded:
-        """Raises KeyNotFound, and what every recorded write raises."""
+        """Raises InvalidRequest for text that cannot be kept, KeyNotFound, and what every recorded write raises."""
+        check(revocation)
         return await self._recording.once(
             asked, ACTION, KeyRecorded, lambda tx: self._revoke(tx, revocation, asked)
         )
@@ -52,3 +53,12 @@ class RevokeKey:
         recorded = KeyRecorded.of(revoked, revised.revision)
         await self._ledger.record(tx, revised, asked, ACTION, recorded, reason=revocation.reason)
         return recorded
+
+
+def check(revocation: Revocation) -> None:
+    """Raise InvalidRequest for control characters: no key id has one, and the audit log keeps the reason for people."""
+    for field, text in (("key_id", revocation.key_id), ("reason", revocation.reason)):
+        if not text.isprintable():
+            raise InvalidRequest(
+                field, f"The {field} has characters that cannot be printed. Nothing was changed."
+            )

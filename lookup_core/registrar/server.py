@@ -53,7 +53,8 @@ from nser.register.v1 import register_pb2_grpc
 
 log = structlog.get_logger()
 
-LONGEST_MESSAGE: Final = 1 << 20
+# Above what the door takes, so that what is too large is refused with a reason and a fix.
+LONGEST_MESSAGE: Final = 16 * 1024 * 1024
 START_S: Final = 30.0
 RETRY_S: Final = 0.5
 SETTLE_S: Final = 5.0

@@ -52,6 +52,9 @@ class Found:
     by_rotated_token: bool = False
 
 
+NOBODY: Final = Found()
+
+
 class Checker:
     """Checks against the index that is current. `index` returns it; `boottime_ns` reads CLOCK_BOOTTIME."""
 
@@ -98,9 +101,11 @@ class Checker:
         """What the index holds about `subject`, in up to one look-up for each of its keys."""
         if subject.token is not None:
             return self._look_up_token(index, subject.token)
-        asked = Asked(phone=subject.phone, document=subject.document)
         by_document = index.people_by_document(subject.document) if subject.document is not None else ()
         by_phone = index.people_by_phone(subject.phone) if subject.phone is not None else ()
+        if not by_document and not by_phone:
+            return NOBODY
+        asked = Asked(phone=subject.phone, document=subject.document)
         meant = _meant(asked, by_document, by_phone)
         found = _strongest_exclusion(asked, (*by_document, *by_phone))
         if found is None:

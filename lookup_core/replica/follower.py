@@ -83,13 +83,16 @@ class Follower:
 
     async def run(self) -> None:
         """Load, then poll until cancelled, drained or halted. Raises nothing but cancellation."""
+        losses = 0
         while self.phase not in (Phase.HALTED, Phase.DRAINING):
             try:
                 if self.phase is not Phase.FOLLOWING:
                     await self.load()
                 at_once = await self.poll()
             except FeedLost as lost:
-                log.warning("feed.lost", cause=str(lost), phase=self.phase)
+                losses += 1
+                if losses.bit_count() == 1:  # the 1st, 2nd, 4th …: an outage is told, and does not fill the log
+                    log.warning("feed.lost", cause=str(lost), phase=self.phase, times=losses)
                 await self.clock.sleep(RETRY_S)
             except FeedBroken as broken:
                 self._close(Phase.CLOSED, "feed.broken", str(broken))
@@ -97,6 +100,7 @@ class Follower:
             except StoreBehind as behind:
                 self._close(Phase.HALTED, "store.behind", str(behind))
             else:
+                losses = 0
                 if not at_once and not self._forced.is_set():
                     await self._wait()
 
@@ -108,7 +112,7 @@ class Follower:
             self.replica_id = replica_id
         snapshot = await self.feed.load()
         if (mark := self.highwater.mark_of(snapshot.position.store_id)) is not None:
-            self.refuse_older(mark, await self.feed.read(self.replica_id, mark))
+            await self.verify(self.replica_id, since=mark, until=snapshot.position)
         if snapshot.key_version != self._key_version:
             raise FeedBroken(f"the register is indexed under key version {snapshot.key_version}, not ours")
         if self.phase is Phase.DRAINING:
@@ -117,6 +121,26 @@ class Follower:
         self._position = snapshot.position
         self.phase = Phase.FOLLOWING
         log.info("replica.loaded", revision=snapshot.position.revision, people=len(snapshot.index))
+
+    async def verify(self, replica_id: ReplicaId, *, since: Position, until: Position) -> None:
+        """Hold a snapshot to what was seen of the store: `until` must follow from `since` (SAFETY.md 13, 14).
+
+        A reload would otherwise take on what made the replica close. Where the changes in between are pruned, a day
+        after they were made, this cannot be told, and is logged.
+        """
+        while True:
+            read = await self.feed.read(replica_id, since)
+            self.refuse_older(since, read)
+            if read.known_digest is None:
+                log.warning("feed.unverifiable", since=since.revision, until=until.revision)
+                return
+            for row in read.changes:
+                if row.revision <= until.revision:
+                    since = self.verified(since, row)
+            if since.revision >= until.revision or not read.changes:
+                break
+        if since != until:
+            raise FeedBroken(f"the snapshot at revision {until.revision} does not follow from what was seen before")
 
     async def poll(self) -> bool:
         """One grant and one read. Says whether the next poll should follow at once: there is news to report."""
@@ -238,7 +262,8 @@ class Follower:
 
     def _close(self, phase: Phase, event: str, cause: str) -> None:
         self.lease.disarm()
-        self.phase = phase
+        if self.phase is not Phase.DRAINING:
+            self.phase = phase
         log.error(event, cause=cause, phase=phase)
 
     def _settle(self, waiting: list[asyncio.Future[bool]], *, reached: bool) -> None:

@@ -362,7 +362,7 @@ async def test_a_batch_of_ten_thousand_is_answered_in_order_under_one_revision(c
 async def test_a_batch_of_more_is_refused_whole(cluster: Cluster) -> None:
     refusal = await refused(batch(cluster, [someone().by_phone] * 10_001))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "BATCH_TOO_LARGE")
-    assert refusal.field == "subjects"
+    assert refusal.fields == ("subjects",)
 
 
 async def batch(cluster: Cluster, subjects: list[lookup_pb2.Subject]) -> lookup_pb2.BatchCheckResponse:

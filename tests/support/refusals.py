@@ -13,11 +13,11 @@ from google.rpc import error_details_pb2, status_pb2
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A status with its details. `text` is everything that the caller was told."""
+    """A status with its details. `fields` has one empty field where none is named; `text` is all that was told."""
 
     code: grpc.StatusCode
     reason: str
-    field: str
+    fields: tuple[str, ...]
     text: str
     retry: bool = False
 
@@ -31,8 +31,8 @@ def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
         for detail in status_pb2.Status.FromString(raw).details:
             _ = detail.Unpack(info) or detail.Unpack(bad)
             retry = retry or detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR)
-    field = bad.field_violations[0].field if bad.field_violations else ""
-    return Refusal(error.code(), info.reason, field, f"{error.details()} {bad}", retry)
+    fields = tuple(violation.field for violation in bad.field_violations) or ("",)
+    return Refusal(error.code(), info.reason, fields, f"{error.details()} {bad}", retry)
 
 
 async def refused(call: Awaitable[Any]) -> Refusal:

@@ -62,8 +62,7 @@ async def admin(running: RunningRegistrar) -> Any:
     async def acknowledges() -> bool:
         try:
             await running.register.Register(someone().registration(), metadata=key, timeout=3)
-        except grpc.aio.AioRpcError as error:
-            assert error.code() is grpc.StatusCode.UNAVAILABLE
+        except grpc.aio.AioRpcError:
             return False
         return True
 

@@ -38,7 +38,6 @@ pytestmark = pytest.mark.services
         "UPDATE register.change SET statements = ''",
         "DELETE FROM register.change",
         "TRUNCATE register.change",
-        "DELETE FROM register.change",
         "DELETE FROM register.exclusion",
         "UPDATE register.head SET store_id = gen_random_uuid()",
     ],

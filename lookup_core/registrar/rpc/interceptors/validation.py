@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from lookup_core.kernel.errors import InvalidIdentity, InvalidRequest, Refused
 
 IDENTITY_FIELDS: Final = frozenset({"phone", "document", "date_of_birth"})
+LARGEST: Final = 1024 * 1024
 _WHOLE: Final = "request"
 
 
@@ -45,14 +46,21 @@ class Malformed(Exception):
         return refusal(first.field, first.message)
 
 
+@dataclass(frozen=True, slots=True)
 class Garbled:
-    """In the place of a request whose bytes are not the message they should be."""
+    """In the place of a request whose bytes are not the message they should be, and why they are not."""
+
+    message: str = "The bytes are not a message of this call. Generate the client from the published protos."
 
 
 def careful(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     """A deserialiser that gives Garbled instead of failing: gRPC would call that INTERNAL, and it is the caller's."""
 
     def deserialise(content: bytes) -> Any:
+        if len(content) > LARGEST:
+            return Garbled(
+                f"The message has {len(content):,} bytes; at most {LARGEST:,} are read. Make it smaller."
+            )
         try:
             return read(content)
         except DecodeError:
@@ -64,8 +72,7 @@ def careful(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 def validate(request: Message | Garbled) -> None:
     """Raise Malformed with every rule that `request` breaks."""
     if isinstance(request, Garbled):
-        message = "The bytes are not a message of this call. Generate the client from the published protos."
-        raise Malformed([Violation(_WHOLE, f"{message} Nothing was saved.")])
+        raise Malformed([Violation(_WHOLE, f"{request.message} Nothing was saved.")])
     found = protovalidate.collect_violations(request)
     if found:
         raise Malformed([_violation(each.proto) for each in found])
