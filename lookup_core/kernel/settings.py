@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from lookup_core.domain.lease import MILLISECOND, POLL_NS
 from lookup_core.kernel.errors import SettingsRefused
 
 REGISTRAR_PORT: Final = 50052

@@ -91,7 +91,9 @@ class Follower:
                 at_once = await self.poll()
             except FeedLost as lost:
                 losses += 1
-                if losses.bit_count() == 1:  # the 1st, 2nd, 4th …: an outage is told, and does not fill the log
+                if (
+                    losses.bit_count() == 1
+                ):  # the 1st, 2nd, 4th …: an outage is told, and does not fill the log
                     log.warning("feed.lost", cause=str(lost), phase=self.phase, times=losses)
                 await self.clock.sleep(RETRY_S)
             except FeedBroken as broken:
@@ -140,7 +142,9 @@ class Follower:
             if since.revision >= until.revision or not read.changes:
                 break
         if since != until:
-            raise FeedBroken(f"the snapshot at revision {until.revision} does not follow from what was seen before")
+            raise FeedBroken(
+                f"the snapshot at revision {until.revision} does not follow from what was seen before"
+            )
 
     async def poll(self) -> bool:
         """One grant and one read. Says whether the next poll should follow at once: there is news to report."""

@@ -46,7 +46,9 @@ def _read(path: Path) -> Position:
     try:
         saved = json.loads(path.read_text())
         return Position(
-            StoreId(UUID(saved["store_id"])), Revision(saved["revision"]), Digest(bytes.fromhex(saved["digest"]))
+            StoreId(UUID(saved["store_id"])),
+            Revision(saved["revision"]),
+            Digest(bytes.fromhex(saved["digest"])),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as broken:
         raise SettingsRefused(
