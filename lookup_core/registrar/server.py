@@ -58,6 +58,8 @@ LONGEST_MESSAGE: Final = 16 * 1024 * 1024
 START_S: Final = 30.0
 RETRY_S: Final = 0.5
 SETTLE_S: Final = 5.0
+STOP_S: Final = 0.2
+"""For answers that are on their way out."""
 
 
 class ProcessFailed(Exception):
@@ -80,6 +82,7 @@ class Registrar:
     readings: PostgresReadings = field(init=False)
     _pool: Pool = field(init=False)
     _store_id: StoreId = field(init=False)
+    _door: Door = field(init=False)
     _server: grpc.aio.Server = field(init=False)
     _operations: Operations = field(init=False)
     _health: Any = field(init=False)
@@ -123,7 +126,8 @@ class Registrar:
         log.info("process.draining")
         for service in ("", *SERVICES):
             await self._health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
-        await self._server.stop(self.settings.drain_grace_s)
+        await self._door.close(self.settings.drain_grace_s)
+        await self._server.stop(STOP_S)
         await self.store.settled(SETTLE_S)
         for task in self._tasks:
             task.cancel()
@@ -156,8 +160,9 @@ class Registrar:
         return seal(self.ring.revision, self._store_id, revision)
 
     async def _listen(self) -> None:
+        self._door = Door(Authentication(self.store, self.ring.pepper), self.metrics)
         server = grpc.aio.server(
-            interceptors=[Door(Authentication(self.store, self.ring.pepper), self.metrics)],
+            interceptors=[self._door],
             options=[
                 ("grpc.max_receive_message_length", LONGEST_MESSAGE),
                 ("grpc.so_reuseport", 0),  # a port is one process's

@@ -12,10 +12,11 @@ import grpc
 import pytest
 
 from lookup_core.replica.postgres_feed import PAGE
+from nser.lookup.v1 import lookup_pb2
 from tests.support.backlog import write_backlog
 from tests.support.cluster import Plan, new_request_id, running_cluster
 from tests.support.load import checks_going_on
-from tests.support.people import people
+from tests.support.people import people, someone
 from tests.support.proxy import COMMIT, Side
 from tests.support.safety import GUARD_S, LEASE_S, LONGEST_S, is_settled, with_and_without
 from tests.support.services import Services
@@ -162,3 +163,23 @@ async def test_a_registrar_that_reconnects_waits_for_grants_it_cannot_see(
                 await it_is(began + LEASE_S + GUARD_S)
             await until(lambda: cluster.clears(other, at=replica), "the replica clears again")
         await cluster.judge(broken)
+
+
+@with_and_without("JoinsThePollUnderWay")
+async def test_a_fully_consistent_check_waits_for_a_poll_that_begins_after_it(
+    services: Services, redis_url: str, broken: str
+) -> None:
+    plan = Plan(replicas=1, proxied=True, broken_replica=broken)
+    async with running_cluster(services, redis_url, plan) as cluster:
+        (replica,), wanjiku, request_id = cluster.replicas, someone(), new_request_id()
+        await is_settled(cluster)
+        newest = lookup_pb2.Consistency(fully_consistent=True)
+        with replica.faults.holding("read", Side.REPLY) as read:
+            await read.reached()  # what this poll will bring is older than the registration
+            registering = asyncio.create_task(cluster.register(wanjiku, request_id=request_id))
+            await until(lambda: cluster.is_committed(request_id), "the registration is committed")
+            asking = asyncio.create_task(cluster.check(wanjiku, consistency=newest))
+            await it_is(time.monotonic() + 0.3)  # the check has arrived, and waits
+        answer = await asking
+        await registering
+        assert (answer.outcome == lookup_pb2.OUTCOME_NOT_EXCLUDED) is bool(broken)

@@ -60,7 +60,7 @@ class Rows:
 
 
 class FakeStore:
-    """Fails as a test says: `is_away`, `is_audited`, `is_replicated`; `moves` counts how often a transaction begins anew."""
+    """Fails as a test says: `is_away`, `is_audited`, `is_replicated`; `moves` is how often a write begins anew."""
 
     def __init__(self, feed_key: bytes = bytes(32)) -> None:
         self.rows = Rows(Head(Revision(0), Digest(genesis(feed_key, StoreId(UUID(int=1))))))

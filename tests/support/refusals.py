@@ -21,6 +21,11 @@ class Refusal:
     text: str
     retry: bool = False
 
+    @property
+    def field(self) -> str:
+        """The first field that is named."""
+        return self.fields[0]
+
 
 def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
     """Read the details of an error; those that are missing are empty."""

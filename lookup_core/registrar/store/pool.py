@@ -41,6 +41,10 @@ class Doubt:
             self.raised = True
 
 
+async def _left_as_it_was(_connection: Any) -> None:
+    """Nothing is to be undone: we set nothing, listen to nothing, and every lock of ours ends with its transaction."""
+
+
 async def open_pool(url: str, *, smallest: int, largest: int) -> Pool:
     """Connect. Raises what the driver raises."""
     pool = await asyncpg.create_pool(
@@ -48,6 +52,7 @@ async def open_pool(url: str, *, smallest: int, largest: int) -> Pool:
         min_size=min(smallest, largest),
         max_size=largest,
         timeout=CONNECT_S,
+        reset=_left_as_it_was,
         server_settings={"application_name": "nser registrar"},
     )
     assert pool is not None

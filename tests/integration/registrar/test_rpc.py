@@ -298,7 +298,9 @@ async def test_a_message_that_is_too_long_has_a_canonical_code(
     running: RunningRegistrar, admin: Metadata
 ) -> None:
     reply = await raw_call(running.channel, "/nser.register.v1.RegisterService/Get", bytes(10 << 20), admin)
-    assert reply.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert reply.refusal is not None
+    assert (reply.code, reply.refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert reply.refusal.field == "request"
 
 
 async def test_a_call_that_comes_too_late_does_nothing(running: RunningRegistrar, admin: Metadata) -> None:

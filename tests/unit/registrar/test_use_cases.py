@@ -139,7 +139,7 @@ async def test_a_used_request_id_is_refused_for_another_body(
 
 async def test_the_same_body_written_otherwise_is_the_same_request(desk: Desk) -> None:
     request_id = a_request_id()
-    first = await desk.register(an_identity(phone="0712345678", document="0012345678"), request_id=request_id)
+    first = await desk.register(an_identity(phone="0712345678", document="012345678"), request_id=request_id)
     again = await desk.register(
         an_identity(phone="+254 712 345 678", document="12345678"), request_id=request_id
     )

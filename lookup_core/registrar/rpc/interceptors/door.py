@@ -7,6 +7,7 @@ out as google.rpc.Status, anything else as INTERNAL with a correlation id.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,7 @@ import grpc
 import structlog
 from google.rpc import error_details_pb2
 
-from lookup_core.kernel.errors import NotBuilt, Refused
+from lookup_core.kernel.errors import Draining, NotBuilt, Refused
 from lookup_core.kernel.rpc_errors import as_refused, code_of, to_status
 from lookup_core.registrar.metrics import Metrics
 from lookup_core.registrar.rpc.call import CALL, Call
@@ -44,6 +45,20 @@ class Door(grpc.aio.ServerInterceptor):
     def __init__(self, authentication: Authentication, metrics: Metrics) -> None:
         self._authentication = authentication
         self._metrics = metrics
+        self._inside = 0
+        self._empty = asyncio.Event()
+        self._is_closed = False
+
+    async def close(self, within_s: float) -> None:
+        """Refuse whoever comes from now on with DRAINING, and wait for those who are inside.
+
+        gRPC by itself would end the late ones with CANCELLED, which no client tries elsewhere.
+        """
+        self._is_closed = True
+        if self._inside:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._empty.wait()
 
     async def intercept_service(
         self,
@@ -69,6 +84,7 @@ class Door(grpc.aio.ServerInterceptor):
 
     async def _answer(self, method: Method, inner: Any, request: Any, context: Context) -> Any:
         began_s = time.perf_counter()
+        self._inside += 1
         correlation_id = _correlation_id(context)
         code = grpc.StatusCode.OK
         with structlog.contextvars.bound_contextvars(correlation_id=correlation_id, rpc=method.title):
@@ -90,13 +106,18 @@ class Door(grpc.aio.ServerInterceptor):
                 log.info("rpc.refused", refusal=refused.log_safe)
                 await _refuse(context, refused, error.violations[1:] if isinstance(error, Malformed) else ())
             finally:
+                self._inside -= 1
+                if self._is_closed and not self._inside:
+                    self._empty.set()
                 self._metrics.requests.labels(method.title, code.name).inc()
                 self._metrics.seconds.labels(method.title).observe(time.perf_counter() - began_s)
 
     async def _admit(
         self, method: Method, context: Context, correlation_id: str, until_s: float | None
     ) -> Call:
-        """Let a caller in whose key may make this call. Raises CredentialsInvalid, NotPermitted, NotBuilt."""
+        """Let a caller in whose key may make this call. Raises Draining, CredentialsInvalid, NotPermitted, NotBuilt."""
+        if self._is_closed:
+            raise Draining
         principal = await self._authentication.principal(_metadata(context, "authorization"))
         structlog.contextvars.bind_contextvars(
             key_id=principal.key_id, operator_id=str(principal.operator_id)
