@@ -33,7 +33,7 @@ AGAIN: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, async
 
 
 class OutcomeUnknown(StoreUnreachable):
-    """The store was lost while it was committing."""
+    """The store was lost while it was committing, this request or an earlier one with its id."""
 
     said = (
         "The register's store was lost while this was being saved; whether it is saved cannot be told now. "
@@ -50,12 +50,12 @@ def unreachable() -> Iterator[None]:
         raise lost(fault) from fault
 
 
-def lost(fault: BaseException, *, is_committing: bool = False) -> StoreUnreachable:
+def lost(fault: BaseException, *, is_open: bool = False) -> StoreUnreachable:
     """Log a fault, and give what to raise for it."""
     log.warning(
         "store.unreachable",
         cause=type(fault).__name__,
         sqlstate=getattr(fault, "sqlstate", None),
-        committing=is_committing,
+        open=is_open,
     )
-    return OutcomeUnknown() if is_committing else StoreUnreachable()
+    return OutcomeUnknown() if is_open else StoreUnreachable()

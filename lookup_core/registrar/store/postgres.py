@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Final, TypeVar
 
@@ -25,7 +24,7 @@ from lookup_core.registrar.store.faults import AGAIN, NOT_NOW, OutcomeUnknown, l
 from lookup_core.registrar.store.pool import QUERIES, Connection, Doubt, Pool, borrowed
 from lookup_core.registrar.store.port import Committed, Moved, Transaction
 from lookup_core.registrar.store.rows import HeldExclusion, HeldKey, LiveToken, Look
-from lookup_core.registrar.store.transaction import PostgresTransaction
+from lookup_core.registrar.store.transaction import PostgresTransaction, Progress
 
 log = structlog.get_logger()
 
@@ -38,13 +37,6 @@ COUNTED: Final = {"": "count_total"} | {
 }
 
 Result = TypeVar("Result")
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far a write has come, for the one who waits for it."""
-
-    is_committing: bool = False
 
 
 class PostgresStore:
@@ -61,14 +53,14 @@ class PostgresStore:
     async def write(
         self, act: Callable[[Transaction], Awaitable[Result]], *, until_s: float | None = None
     ) -> Committed[Result]:
-        progress = _Progress()
+        progress = Progress()
         task = asyncio.create_task(self._write(act, progress))
         self._under_way.add(task)
         task.add_done_callback(self._settled)
         done, _ = await asyncio.wait({task}, timeout=_left(until_s))
         if done:
             return task.result()
-        if progress.is_committing:
+        if progress.is_open:
             raise OutcomeUnknown
         task.cancel()
         raise StoreUnreachable
@@ -84,22 +76,22 @@ class PostgresStore:
             task.exception()  # seen here too: its caller may be gone
 
     async def _write(
-        self, act: Callable[[Transaction], Awaitable[Result]], progress: _Progress
+        self, act: Callable[[Transaction], Awaitable[Result]], progress: Progress
     ) -> Committed[Result]:
         for attempt in range(1, ATTEMPTS + 1):
-            progress.is_committing = False
+            progress.is_open = False
             try:
                 async with asyncio.timeout(WRITE_S):
                     return await self._write_once(act, progress)
             except (*AGAIN, Moved) as first:
                 log.info("store.write_again", cause=type(first).__name__, attempt=attempt)
             except NOT_NOW as fault:
-                raise lost(fault, is_committing=progress.is_committing) from fault
+                raise lost(fault, is_open=progress.is_open) from fault
         log.warning("store.write_given_up", attempts=ATTEMPTS)
         raise StoreUnreachable
 
     async def _write_once(
-        self, act: Callable[[Transaction], Awaitable[Result]], progress: _Progress
+        self, act: Callable[[Transaction], Awaitable[Result]], progress: Progress
     ) -> Committed[Result]:
         doubt = Doubt()
         async with borrowed(self._pool) as connection:
@@ -117,20 +109,20 @@ class PostgresStore:
         connection: Connection,
         act: Callable[[Transaction], Awaitable[Result]],
         doubt: Doubt,
-        progress: _Progress,
+        progress: Progress,
     ) -> Result:
         transaction = connection.transaction()
         await transaction.start()
         try:
             result = await act(
-                PostgresTransaction(connection, key_version=self._key_version, notify=self._notify)
+                PostgresTransaction(connection, progress, key_version=self._key_version, notify=self._notify)
             )
         except Exception:  # and not a cancellation: then the connection is thrown away, without a round trip
             if not connection.is_closed():
                 await transaction.rollback()
             raise
         doubt.raised = False  # what was said before is not about the commit
-        progress.is_committing = True
+        progress.is_open = True
         await transaction.commit()
         return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import asyncpg
 
@@ -42,16 +43,26 @@ PII_COLUMNS = (
 )
 
 
+@dataclass(slots=True)
+class Progress:
+    """How far a write has come, for the one who waits for it. `is_open`: whether it is saved cannot be told now."""
+
+    is_open: bool = False
+
+
 class PostgresTransaction:
     """The statements of one transaction, on one connection."""
 
-    def __init__(self, connection: Connection, *, key_version: int, notify: bool) -> None:
+    def __init__(self, connection: Connection, progress: Progress, *, key_version: int, notify: bool) -> None:
         self._connection = connection
+        self._progress = progress
         self._key_version = key_version
         self._notify = notify
 
     async def answer_to(self, request_id: RequestId) -> KeptAnswer | None:
+        self._progress.is_open = True  # whoever holds this lock may be committing the same request
         await self._lock([_lock_number(b"request", request_id.bytes)])
+        self._progress.is_open = False
         row = await self._connection.fetchrow(QUERIES["answer_to"], request_id)
         return None if row is None else KeptAnswer(row["digest"], row["answer"], Revision(row["revision"]))
 

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import grpc
 import pytest
 
+from lookup_core.registrar.server import ProcessFailed
 from tests.support.people import someone
 from tests.support.refusals import refused
 from tests.support.running_registrar import RunningRegistrar, running_registrar
@@ -124,3 +125,14 @@ async def test_a_lost_reading_starts_the_quiet_time_again(
     await until(lambda: running.registrar.grants._quiet_until_ns > before, "the quiet time began again")
     answer = await refused(running.register.Register(someone().registration(), metadata=admin))
     assert answer.reason == "RECORDED_NOT_CONFIRMED"
+
+
+async def test_a_process_whose_readings_have_ended_ends_too(
+    running: RunningRegistrar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails() -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(running.registrar.grants, "read_once", fails)
+    with pytest.raises(ProcessFailed, match="grants"):
+        await asyncio.wait_for(running.registrar.serve(asyncio.Event()), 5)

@@ -140,6 +140,17 @@ async def test_a_connection_that_ends_while_it_commits_leaves_the_outcome_open(
     assert (await desk.register(wanjiku, request_id=request_id)).revision > 0
 
 
+async def test_a_retry_that_finds_the_first_still_committing_leaves_the_outcome_open(
+    desk: Desk, standby: Standby
+) -> None:
+    wanjiku, request_id = someone(), a_request_id()
+    registering = asyncio.ensure_future(desk.register(wanjiku, request_id=request_id))
+    with pytest.raises(OutcomeUnknown):
+        await desk.register(wanjiku, request_id=request_id, until_s=asyncio.get_running_loop().time() + 0.5)
+    await standby.is_not_needed()
+    assert await registering == await desk.register(wanjiku, request_id=request_id)
+
+
 async def test_a_deadline_that_ends_in_the_commit_leaves_the_outcome_open(
     desk: Desk, standby: Standby
 ) -> None:
