@@ -14,7 +14,7 @@ from lookup_core.kernel.errors import SettingsRefused
 if TYPE_CHECKING:
     from lookup_core.kernel.keyring import KeyRing
 
-ROOTS: Final = ("bst_salt", "feed", "revision", "pepper")
+ROOTS: Final = ("bst_salt", "request", "feed", "revision", "pepper")
 
 keyring = typer.Typer(
     help="Make the register's key files, and compare them.", no_args_is_help=True, rich_markup_mode=None

@@ -8,7 +8,6 @@ a field cannot be moved to another place or put back in an older state without b
 import os
 from dataclasses import dataclass
 from typing import Final, Self
-from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -19,10 +18,9 @@ from cryptography.hazmat.primitives.keywrap import (
 )
 
 from lookup_core.domain.ids import PersonNo
-from lookup_core.kernel.keyring import KEY_BYTES, KeyRing, derive
+from lookup_core.kernel.keyring import KEY_BYTES, KeyRing
 
 PERSON_TABLE: Final = "register.person_pii"
-REQUEST_TABLE: Final = "register.request"
 _NONCE_BYTES: Final = 12
 _FORM: Final = b"\x01"  # of the stored bytes: form, nonce, ciphertext with tag
 
@@ -78,27 +76,6 @@ def rewrap(ring: KeyRing, stored: WrappedKey) -> WrappedKey:
         return stored
     wrapped = aes_key_wrap_with_padding(ring.keks[ring.active_kek], _unwrap(ring, stored))
     return WrappedKey(ring.active_kek, wrapped)
-
-
-def seal_answer(ring: KeyRing, request_id: UUID, answer: bytes) -> bytes:
-    """Encrypt an answer that is kept for retries.
-
-    It may hold an API key's secret, which is stored nowhere in clear.
-    """
-    kek_id = ring.active_kek.encode("ascii")
-    aead = AESGCM(derive(ring.keks[ring.active_kek], "nser/answer/1"))
-    sealed = _sealed(aead, answer, _place(REQUEST_TABLE, "answer", request_id.bytes, 1))
-    return bytes([len(kek_id)]) + kek_id + sealed
-
-
-def open_answer(ring: KeyRing, request_id: UUID, stored: bytes) -> bytes:
-    """Decrypt what `seal_answer` gave for the same request. Raises EnvelopeBroken."""
-    length = stored[0] if stored else 0
-    kek = ring.keks.get(stored[1 : 1 + length].decode("ascii", "replace"))
-    if kek is None:
-        raise EnvelopeBroken("a stored answer is of a master key that this ring does not have")
-    aead = AESGCM(derive(kek, "nser/answer/1"))
-    return _opened(aead, stored[1 + length :], _place(REQUEST_TABLE, "answer", request_id.bytes, 1))
 
 
 def _place(table: str, column: str, row: bytes, version: int) -> bytes:

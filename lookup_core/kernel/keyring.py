@@ -89,13 +89,16 @@ class KeyRing:
     blind_roots: Mapping[int, bytes]
     blind_version: int
     bst_salt: bytes
+    request: (
+        bytes  # what a retry must find again: digests of requests, secrets of the API keys that they made
+    )
     feed: bytes
     revision: bytes
     pepper: bytes
 
     def __post_init__(self) -> None:
         _check_lengths(*self.keks.values(), *self.blind_roots.values())
-        _check_lengths(self.bst_salt, self.feed, self.revision, self.pepper)
+        _check_lengths(self.bst_salt, self.request, self.feed, self.revision, self.pepper)
         if self.active_kek not in self.keks or self.blind_version not in self.blind_roots:
             raise ValueError("the active keys must be in the ring")
 
@@ -112,6 +115,7 @@ class KeyRing:
             blind_roots=MappingProxyType({1: _random()}),
             blind_version=1,
             bst_salt=_random(),
+            request=_random(),
             feed=_random(),
             revision=_random(),
             pepper=_random(),
@@ -147,6 +151,7 @@ class KeyRing:
             "blind_version": self.blind_version,
             "blind_roots": {str(version): _text(root) for version, root in self.blind_roots.items()},
             "bst_salt": _text(self.bst_salt),
+            "request": _text(self.request),
             "feed": _text(self.feed),
             "revision": _text(self.revision),
             "pepper": _text(self.pepper),
@@ -167,6 +172,7 @@ class KeyRing:
                 ),
                 blind_version=int(read["blind_version"]),
                 bst_salt=_bytes(read["bst_salt"]),
+                request=_bytes(read["request"]),
                 feed=_bytes(read["feed"]),
                 revision=_bytes(read["revision"]),
                 pepper=_bytes(read["pepper"]),

@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import signal
 import sys
-from typing import Final
 
 import asyncpg
 import structlog
 import uvloop
 
-from lookup_core.kernel import logs
-from lookup_core.kernel.errors import SettingsRefused
 from lookup_core.kernel.keyring import KeyRing
-from lookup_core.kernel.settings import RegistrarSettings, check_config, load
+from lookup_core.kernel.process import FAILED, OK, run_process
+from lookup_core.kernel.settings import RegistrarSettings
 from lookup_core.registrar.server import ProcessFailed, Registrar
-
-REFUSED: Final = 2
-FAILED: Final = 1
 
 log = structlog.get_logger()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m lookup_core.registrar", description="The register's write side."
-    )
-    parser.add_argument(
-        "--check-config", action="store_true", help="say what is wrong with the settings, and stop"
-    )
-    options = parser.parse_args()
-    if options.check_config and (problems := check_config(RegistrarSettings)):
-        return _refused(*problems)
-    try:
-        settings = load(RegistrarSettings)
-        ring = KeyRing.load(settings.keyring_file)
-        if options.check_config:
-            return 0
-        logs.configure("registrar", settings.log_level)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(run(settings, ring))
-    except SettingsRefused as refused:
-        return _refused(*refused.problems)
-
-
-async def run(settings: RegistrarSettings, ring: KeyRing) -> int:
-    """Serve until SIGTERM or SIGINT. Gives the exit code."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+async def serve(settings: RegistrarSettings, ring: KeyRing, stopping: asyncio.Event) -> int:
+    """Serve until told to stop, or until a part has failed. Gives the exit code."""
     registrar = Registrar(settings, ring)
     try:
         await registrar.start()
@@ -65,13 +32,18 @@ async def run(settings: RegistrarSettings, ring: KeyRing) -> int:
         return FAILED
     finally:
         await registrar.stop()
-    return 0
+    return OK
 
 
-def _refused(*problems: str) -> int:
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return REFUSED
+def main() -> int:
+    """Read the environment and serve. Gives the exit code."""
+    return run_process(
+        "registrar",
+        RegistrarSettings,
+        lambda settings: KeyRing.load(settings.keyring_file),
+        serve,
+        uvloop.new_event_loop,
+    )
 
 
 if __name__ == "__main__":

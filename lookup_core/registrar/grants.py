@@ -118,7 +118,7 @@ class Grants:
         # The clock is read after the answer came: any grant that the reading shows was sent before this moment.
         now_ns = self._clock.boottime_ns()
         if reading.timeline != self._timeline:
-            log.info("grants.timeline", before=self._timeline, now=reading.timeline)
+            log.info("grants.timeline", now=reading.timeline.lstrip("0"))
             self._timeline = reading.timeline
             self._quiet_until_ns = self.quiet_from(now_ns)
         self._note(reading.replicas, now_ns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 
 class Metrics:
@@ -32,6 +32,10 @@ class Metrics:
         self.unconfirmed = Counter(
             "nser_registrar_unconfirmed", "Writes answered RECORDED_NOT_CONFIRMED.", registry=self.registry
         )
+
+    def page(self) -> bytes:
+        """What Prometheus reads."""
+        return generate_latest(self.registry)
 
     @property
     def waiting_now(self) -> int:

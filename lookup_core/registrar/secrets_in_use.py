@@ -39,13 +39,11 @@ class Secrets:
     @classmethod
     def of(cls, ring: KeyRing, environment: str) -> Self:
         """Derive from `ring`. API keys are made for `environment` (live, test, demo)."""
-        # The salt of tokens is the one root that only the registrar holds and that is never rotated: a retry of
-        # CreateKey must show the same secret years later.
         return cls(
             ring=ring,
             blind=ring.blind,
-            request_digest=derive(ring.bst_salt, "nser/request-digest/1"),
-            api_key_root=derive(ring.bst_salt, "nser/api-key-root/1"),
+            request_digest=derive(ring.request, "nser/request-digest/1"),
+            api_key_root=derive(ring.request, "nser/api-key-root/1"),
             environment=environment,
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -20,7 +19,9 @@ from lookup_core.domain.revision import seal
 from lookup_core.kernel.clock import Clock, SystemClock
 from lookup_core.kernel.errors import Refused
 from lookup_core.kernel.keyring import KeyRing
+from lookup_core.kernel.process import tell_ready
 from lookup_core.kernel.settings import RegistrarSettings
+from lookup_core.kernel.status_page import StatusPage
 from lookup_core.registrar.acknowledgement import BoundedAcknowledgement
 from lookup_core.registrar.count_exclusions import CountExclusions
 from lookup_core.registrar.create_key import CreateKey
@@ -29,7 +30,6 @@ from lookup_core.registrar.generate_token import GenerateToken
 from lookup_core.registrar.get_exclusion import GetExclusion
 from lookup_core.registrar.grants import Grants
 from lookup_core.registrar.metrics import Metrics
-from lookup_core.registrar.operations import Operations
 from lookup_core.registrar.postgres_readings import PostgresReadings
 from lookup_core.registrar.recording import Ledger, Recording
 from lookup_core.registrar.register_exclusion import RegisterExclusion
@@ -84,7 +84,7 @@ class Registrar:
     _store_id: StoreId = field(init=False)
     _door: Door = field(init=False)
     _server: grpc.aio.Server = field(init=False)
-    _operations: Operations = field(init=False)
+    _page: StatusPage = field(init=False)
     _health: Any = field(init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -104,11 +104,11 @@ class Registrar:
             asyncio.create_task(self.grants.run(), name="grants"),
             asyncio.create_task(upkeep.run(), name="upkeep"),
         ]
-        self._operations = Operations(self.metrics, self.status)
-        self.metrics_address = await self._operations.start(self.settings.metrics_address)
+        self._page = StatusPage(self.metrics.page, self.status)
+        self.metrics_address = await self._page.listen(self.settings.metrics_address)
         await self._listen()
         self.phase = "serving"
-        self._tell_ready()
+        tell_ready(self.settings.ready_file, address=self.address, metrics_address=self.metrics_address)
 
     async def serve(self, stopping: asyncio.Event) -> None:
         """Return when `stopping` is set. Raises ProcessFailed when a part of ours has ended before."""
@@ -133,7 +133,7 @@ class Registrar:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.readings.close()
-        await self._operations.stop()
+        await self._page.close()
         self._pool.terminate()
         log.info("process.stopped")
 
@@ -206,14 +206,6 @@ class Registrar:
         access_pb2_grpc.add_AccessServiceServicer_to_server(
             AccessService(create, RevokeKey(recording, ledger), digest_key), server
         )
-
-    def _tell_ready(self) -> None:
-        told = {"address": self.address, "metrics": self.metrics_address, "pid": os.getpid()}
-        if self.settings.ready_file is not None:
-            draft = self.settings.ready_file.with_name(f".{self.settings.ready_file.name}.{os.getpid()}")
-            draft.write_text(json.dumps(told))
-            draft.replace(self.settings.ready_file)
-        log.info("process.ready", **told)
 
 
 async def _connected(settings: RegistrarSettings) -> Pool:

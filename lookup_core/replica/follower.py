@@ -187,7 +187,7 @@ class Follower:
             raise FeedBroken(f"the store is now {read.head.store_id}, not {asked.store_id}")
         self.refuse_older(asked, read)
         if read.timeline != self.timeline:
-            log.info("store.timeline", before=self.timeline, now=read.timeline)
+            log.info("store.timeline", now=read.timeline.lstrip("0"))
             self.timeline = read.timeline
         for row in read.changes:
             self._position = self.verified(self.position, row)

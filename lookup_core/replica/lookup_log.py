@@ -24,6 +24,7 @@ from lookup_core.domain.ids import ReplicaId
 from lookup_core.domain.outcome import Basis, Outcome, Purpose
 from lookup_core.kernel.sql import load_queries
 from lookup_core.replica.check import Decision
+from lookup_core.replica.wake import STORE_FAULTS
 
 log = structlog.get_logger()
 
@@ -107,7 +108,7 @@ class LookupLog:
                         time.monotonic() - begun
                     )  # half of the time at most: the feed comes first
                 retry_s = FIRST_RETRY_S
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except STORE_FAULTS as error:
                 self._disconnect()
                 log.error("lookup_log.not_shipped", cause=type(error).__name__, waiting=self._waiting)
                 await asyncio.sleep(retry_s)
@@ -116,7 +117,7 @@ class LookupLog:
     async def flush(self, within_s: float) -> None:
         """Ship what waits, once more, when draining. What cannot be shipped is counted as dropped and alarmed."""
         self._disconnect()  # what was under way when `run` was cancelled; stored twice is stored once
-        failures = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+        failures = STORE_FAULTS
         with contextlib.suppress(*failures):
             async with asyncio.timeout(within_s):
                 while self._queue:

@@ -22,7 +22,7 @@ from lookup_core.domain.ids import ReplicaId, Revision, StoreId
 from lookup_core.kernel.sql import load_queries
 from lookup_core.replica.feed import ChangeRow, FeedLost, Position, Read, Snapshot
 from lookup_core.replica.snapshot import read_snapshot
-from lookup_core.replica.wake import WakeUp
+from lookup_core.replica.wake import STORE_FAULTS, WakeUp
 
 log = structlog.get_logger()
 
@@ -64,7 +64,7 @@ class PostgresFeed:
         try:
             async with asyncio.timeout(LOAD_S):
                 return await read_snapshot(self._url, QUERIES)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except STORE_FAULTS as error:
             raise self._lost("load", error) from error
 
     async def enrol(self, replica_id: ReplicaId) -> None:
@@ -135,7 +135,7 @@ class PostgresFeed:
                     result = await statement(self._connection)
                 if durable:
                     self.refuse_doubt()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except STORE_FAULTS as error:
                 self._drop()
                 raise self._lost(name, error) from error
             except BaseException:  # cancelled: what the server made of it is not known

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 from typing import Final
 
@@ -19,7 +18,9 @@ from lookup_core.kernel.clock import SystemClock
 from lookup_core.kernel.errors import SettingsRefused
 from lookup_core.kernel.ids import new_id
 from lookup_core.kernel.keyring import ReplicaKeys
+from lookup_core.kernel.process import tell_ready
 from lookup_core.kernel.settings import ReplicaSettings
+from lookup_core.kernel.status_page import StatusPage
 from lookup_core.replica.authentication import Authentication
 from lookup_core.replica.budgets import RedisBudgets
 from lookup_core.replica.check import Checker
@@ -33,7 +34,6 @@ from lookup_core.replica.metrics import Metrics
 from lookup_core.replica.postgres_feed import PostgresFeed
 from lookup_core.replica.quota import Quota
 from lookup_core.replica.rpc.lookup import SERVICE, LookupService
-from lookup_core.replica.status_page import StatusPage
 
 log = structlog.get_logger()
 
@@ -92,8 +92,7 @@ class Replica:
         await self._show_health(serving=False)
         try:
             port = self._server.add_insecure_port(self._settings.address)
-            host, _, page_port = self._settings.metrics_address.rpartition(":")
-            self.metrics_address = await self._page.listen(host, int(page_port))
+            self.metrics_address = await self._page.listen(self._settings.metrics_address)
         except (RuntimeError, OSError):
             raise SettingsRefused(
                 f"NSER_REPLICA_ADDRESS, NSER_REPLICA_METRICS_ADDRESS: {self._settings.address} or "
@@ -128,7 +127,7 @@ class Replica:
 
     # -- what others see
 
-    def status(self) -> dict[str, object]:
+    async def status(self) -> dict[str, object]:
         """For `/status` and `nser status`."""
         follower = self.follower
         return {
@@ -233,12 +232,7 @@ class Replica:
 
     def _say_ready(self) -> None:
         self.ready.set()
-        facts = {"address": self.address, "metrics_address": self.metrics_address, "pid": os.getpid()}
-        log.info("process.ready", **facts)
-        if (path := self._settings.ready_file) is not None:
-            draft = path.with_suffix(".draft")
-            draft.write_text(json.dumps(facts))
-            draft.replace(path)
+        tell_ready(self._settings.ready_file, address=self.address, metrics_address=self.metrics_address)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """A follower that halted leaves the rest running; anything that failed ends the process."""

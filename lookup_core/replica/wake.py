@@ -15,6 +15,20 @@ import structlog
 
 log = structlog.get_logger()
 
+STORE_FAULTS: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that the server ended while it was idle
+)
+STORE_FAULTS: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that the server ended while it was idle
+)
 CHANNEL: Final = "nser_change"
 CONNECT_S: Final = 2.0
 RETRY_S: Final = 1.0
@@ -51,7 +65,7 @@ class WakeUp:
         while True:
             try:
                 await self._listen_once()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except STORE_FAULTS as error:
                 log.info("feed.listen_lost", cause=type(error).__name__)
             await asyncio.sleep(RETRY_S)
 

@@ -76,12 +76,13 @@ async def test_a_registrar_killed_between_commit_and_acknowledgement_loses_nothi
 async def test_a_killed_postgresql_loses_no_acknowledged_registration(
     services: Services, redis_url: str, broken: str
 ) -> None:
-    settings = {"synchronous_commit": "off", "wal_writer_delay": "10s"} if broken else {}
+    settings = {"synchronous_commit": "off"} if broken else {}
     async with (
         own_postgres(services, settings) as (postgres, database),
         running_cluster(services, redis_url, Plan(replicas=2), database=database) as cluster,
     ):
         await is_settled(cluster)
+        postgres.stop_writers()
         excluded, (late, other) = people(5), people(2)
         async with checks_going_on(cluster, [*excluded, late, other]) as load:
             for person in excluded:
@@ -124,7 +125,7 @@ async def test_redis_flushed_and_killed_changes_no_answer_and_budgets_fall_back(
             await cluster.register(excluded[0])
             answered, refused = await spend()
             assert refused > 0
-            assert 1 <= answered <= 40 * 2 + 40  # burst, and what came in while asking
+            assert 1 <= answered < 180  # a burst of 80, and what came in or was shared out while asking
             await asyncio.to_thread(redis.flush)
             for person in excluded[1:3]:
                 await cluster.register(person)

@@ -114,4 +114,4 @@ async def test_logs_hold_neither_personal_data_nor_blind_indexes_nor_keys(
 async def test_a_replica_is_given_no_key_that_decrypts_or_mints(cluster: Cluster) -> None:
     ring, given = cluster.ring, cluster.ring.replica_keys()
     held = {given.feed, given.revision, given.pepper, given.blind.phone, given.blind.document}
-    assert not held & {*ring.keks.values(), ring.bst_salt, *ring.blind_roots.values()}
+    assert not held & {*ring.keks.values(), ring.bst_salt, ring.request, *ring.blind_roots.values()}

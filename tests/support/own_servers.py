@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import secrets
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,6 +16,7 @@ import psycopg
 import redis
 from psycopg import sql
 
+from lookup_core.embedded.child import processes_in
 from lookup_core.embedded.postgres import EmbeddedPostgres
 from lookup_core.embedded.redis import EmbeddedRedis
 from lookup_core.migrations import migrate
@@ -27,13 +31,30 @@ class OwnRedis(EmbeddedRedis):
             client.flushall()
 
 
+class OwnPostgres(EmbeddedPostgres):
+    """An embedded PostgreSQL of which every process is killed at once, and whose writers can be stopped before."""
+
+    def kill9(self) -> None:
+        super().kill9()
+        for pid in processes_in(self.data, ("postgres",)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def stop_writers(self) -> None:
+        """Let nothing reach the disk but what a commit itself waits for."""
+        for pid in processes_in(self.data, ("postgres",)):
+            title = Path(f"/proc/{pid}/cmdline").read_text()
+            if any(writer in title for writer in ("walwriter", "background writer", "checkpointer")):
+                os.kill(pid, signal.SIGSTOP)
+
+
 @asynccontextmanager
 async def own_postgres(
     services: Services, settings: Mapping[str, str]
-) -> AsyncIterator[tuple[EmbeddedPostgres, Database]]:
+) -> AsyncIterator[tuple[OwnPostgres, Database]]:
     """A migrated server of the test's own. It is started and stopped off the loop: the processes go on meanwhile."""
     with tempfile.TemporaryDirectory(prefix="nser-postgres-", ignore_cleanup_errors=True) as folder:
-        server = EmbeddedPostgres(
+        server = OwnPostgres(
             Path(folder) / "postgres", settings={**SETTINGS, **settings}, servers=Path(services.servers)
         )
         await asyncio.to_thread(server.start)

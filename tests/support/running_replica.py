@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
+from lookup_core.kernel.clock import boottime_ns
 from lookup_core.kernel.keyring import KeyRing
 from lookup_core.kernel.settings import ReplicaSettings
 from lookup_core.replica.server import Replica
@@ -34,11 +35,12 @@ class RunningReplica:
         await until(self.lease_is_live, "the replica has a lease")
 
     def lease_is_live(self) -> bool:
-        return int(str(self.replica.status()["lease_ms"])) > 0
+        return self.replica.lease.is_live(boottime_ns())
 
     async def has(self, revision: int) -> None:
         await until(
-            lambda: self.replica.status()["revision"] == revision, f"the replica is at revision {revision}"
+            lambda: self.replica.follower.has_index and self.replica.follower.position.revision == revision,
+            f"the replica is at revision {revision}",
         )
 
     async def check(

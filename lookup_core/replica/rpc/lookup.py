@@ -14,9 +14,9 @@ from typing import Any, Final, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from lookup_core.kernel.correlation import correlation_id_from
 from lookup_core.kernel.errors import Draining, InvalidRequest, Refused
 from lookup_core.kernel.rpc_errors import abort, as_refused
-from lookup_core.replica.correlation import correlation_id_from
 from lookup_core.replica.lookups import Call, Lookups
 from nser.lookup.v1 import lookup_pb2
 

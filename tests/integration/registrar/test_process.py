@@ -78,7 +78,9 @@ async def test_it_serves_drains_and_leaves_with_what_it_began(
             metadata = (("authorization", f"Bearer {key}"),)
             request = someone().registration(str(uuid4()))
             call = asyncio.ensure_future(_asis(stub.Register(request, metadata=metadata, timeout=10)))
-            await until(lambda: _waiting(told["metrics"]) == 1, "it is inside, and waits out the first lease")
+            await until(
+                lambda: _waiting(told["metrics_address"]) == 1, "it is inside, and waits out the first lease"
+            )
             process.send_signal(signal.SIGTERM)
             await until(lambda: "process.draining" in log.read_text(), "it drains")
             late = await refused(stub.Get(register_pb2.GetRequest(), metadata=metadata))

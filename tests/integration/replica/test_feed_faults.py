@@ -41,7 +41,7 @@ def by_phone(phone: str) -> lookup_pb2.Subject:
 
 
 def phase(replica: RunningReplica) -> str:
-    return str(replica.replica.status()["phase"])
+    return str(replica.replica.follower.phase)
 
 
 async def test_a_forged_release_frees_nobody_however_often_it_is_loaded(

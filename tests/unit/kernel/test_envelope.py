@@ -1,6 +1,5 @@
 from dataclasses import replace
 from types import MappingProxyType
-from uuid import UUID
 
 import pytest
 
@@ -9,9 +8,7 @@ from lookup_core.kernel.envelope import (
     EnvelopeBroken,
     PersonCipher,
     WrappedKey,
-    open_answer,
     rewrap,
-    seal_answer,
 )
 from lookup_core.kernel.keyring import KeyRing
 
@@ -92,19 +89,6 @@ def test_a_master_key_is_rotated_without_touching_the_data():
     assert rewrapped.kek_id == "kek-new"
     assert rewrap(newer, rewrapped) == rewrapped
     assert PersonCipher.open(newer, rewrapped, WANJIKU).decrypt("phone", stored, 1) == "+254712345678"
-
-
-def test_a_kept_answer_is_read_for_its_own_request_only():
-    kept = seal_answer(RING, UUID(int=1), b"nser_live_secret")
-    assert b"nser_live_secret" not in kept
-    assert open_answer(RING, UUID(int=1), kept) == b"nser_live_secret"
-    assert open_answer(rotated(RING), UUID(int=1), kept) == b"nser_live_secret"
-    with pytest.raises(EnvelopeBroken):
-        open_answer(RING, UUID(int=2), kept)
-    with pytest.raises(EnvelopeBroken):
-        open_answer(KeyRing.create(), UUID(int=1), kept)
-    with pytest.raises(EnvelopeBroken):
-        open_answer(RING, UUID(int=1), b"")
 
 
 def test_a_cipher_does_not_show_itself():

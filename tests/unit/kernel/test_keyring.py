@@ -115,7 +115,7 @@ def test_replicas_get_nothing_that_decrypts_or_mints(ring, tmp_path):
     keys.save(tmp_path / "keys.json")
     ring.save(tmp_path / "ring.json")
     whole = json.loads((tmp_path / "ring.json").read_text())
-    withheld = [*whole["keks"].values(), *whole["blind_roots"].values(), whole["bst_salt"]]
+    withheld = [*whole["keks"].values(), *whole["blind_roots"].values(), whole["bst_salt"], whole["request"]]
     shipped = (tmp_path / "keys.json").read_text()
     assert not [secret for secret in withheld if secret in shipped]
 

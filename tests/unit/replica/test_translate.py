@@ -7,9 +7,9 @@ import pytest
 from lookup_core.domain.bst import Token, format_token
 from lookup_core.domain.ids import PersonNo, Revision
 from lookup_core.domain.outcome import Basis, IndeterminateReason, Outcome
+from lookup_core.kernel.correlation import correlation_id_from
 from lookup_core.kernel.errors import InvalidRequest, NotPermitted, QuotaExceeded, Refused, RevisionNotReached
 from lookup_core.replica.check import Decision
-from lookup_core.replica.correlation import correlation_id_from
 from lookup_core.replica.index import Person
 from lookup_core.replica.rpc.translate import answer_from, refused_item
 from nser.lookup.v1 import lookup_pb2

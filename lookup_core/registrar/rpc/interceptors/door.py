@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
-from uuid import uuid4
 
 import grpc
 import structlog
 from google.rpc import error_details_pb2
 
+from lookup_core.kernel.correlation import correlation_id_from
 from lookup_core.kernel.errors import Draining, NotBuilt, Refused
 from lookup_core.kernel.rpc_errors import as_refused, code_of, to_status
 from lookup_core.registrar.metrics import Metrics
@@ -35,7 +34,6 @@ SHORTEST_S: Final = 0.01
 LONGEST_S: Final = 86_400.0
 """A deadline beyond this, or an infinite one, is none."""
 CORRELATION: Final = "x-correlation-id"
-_CORRELATION_FORM: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DETAILS: Final = "grpc-status-details-bin"
 
 
@@ -85,7 +83,7 @@ class Door(grpc.aio.ServerInterceptor):
     async def _answer(self, method: Method, inner: Any, request: Any, context: Context) -> Any:
         began_s = time.perf_counter()
         self._inside += 1
-        correlation_id = _correlation_id(context)
+        correlation_id = correlation_id_from(_metadata(context, CORRELATION))
         code = grpc.StatusCode.OK
         with structlog.contextvars.bound_contextvars(correlation_id=correlation_id, rpc=method.title):
             try:
@@ -152,12 +150,6 @@ async def _refuse(context: Context, refused: Refused, further: Any) -> None:
             detail.Pack(bad_request)
     trailing = ((_DETAILS, status.SerializeToString()),)
     await context.abort(code_of(refused), refused.message, trailing_metadata=trailing)
-
-
-def _correlation_id(context: Context) -> str:
-    """The caller's own id, if it is one that may stand in a log; else a new one."""
-    given = _metadata(context, CORRELATION)
-    return given if given is not None and _CORRELATION_FORM.fullmatch(given) else uuid4().hex
 
 
 def _metadata(context: Context, key: str) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
+from lookup_core.kernel.status_page import StatusPage
 from lookup_core.replica.metrics import MEANINGS, Metrics
-from lookup_core.replica.status_page import StatusPage
 
 
 async def asked(address: str, request: bytes) -> tuple[bytes, bytes]:
@@ -24,8 +24,12 @@ async def test_metrics_and_status_are_shown_and_nothing_else() -> None:
     metrics.called("Check", "OK", 0.002)
     metrics.answered_many("Check", "EXCLUDED", 3)
     metrics.watch(lambda: dict.fromkeys(MEANINGS, 7))
-    page = StatusPage(metrics.page, lambda: {"phase": "following", "lease_ms": 1_900})
-    address = await page.listen("127.0.0.1", 0)
+
+    async def status() -> dict[str, object]:
+        return {"phase": "following", "lease_ms": 1_900}
+
+    page = StatusPage(metrics.page, status)
+    address = await page.listen("127.0.0.1:0")
     try:
         head, body = await asked(address, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 OK")
@@ -38,8 +42,12 @@ async def test_metrics_and_status_are_shown_and_nothing_else() -> None:
             assert line in body
         _, body = await asked(address, b"GET /status HTTP/1.1\r\n\r\n")
         assert json.loads(body) == {"phase": "following", "lease_ms": 1_900}
-        for request in (b"GET / HTTP/1.1\r\n\r\n", b"POST /status HTTP/1.1\r\n\r\n", b"nonsense\r\n\r\n"):
+        for request, code in (
+            (b"GET / HTTP/1.1\r\n\r\n", b"404"),
+            (b"POST /status HTTP/1.1\r\n\r\n", b"405"),
+            (b"nonsense\r\n\r\n", b"405"),
+        ):
             head, _ = await asked(address, request)
-            assert head.startswith(b"HTTP/1.1 404")
+            assert head.startswith(b"HTTP/1.1 " + code)
     finally:
         await page.close()

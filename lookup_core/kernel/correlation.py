@@ -1,7 +1,5 @@
 """Correlation ids: the caller's own where it is one, else a new one. A phone in its place goes no further."""
 
-from __future__ import annotations
-
 import re
 from typing import Final
 
