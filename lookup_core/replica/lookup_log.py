@@ -117,8 +117,7 @@ class LookupLog:
     async def flush(self, within_s: float) -> None:
         """Ship what waits, once more, when draining. What cannot be shipped is counted as dropped and alarmed."""
         self._disconnect()  # what was under way when `run` was cancelled; stored twice is stored once
-        failures = STORE_FAULTS
-        with contextlib.suppress(*failures):
+        with contextlib.suppress(*STORE_FAULTS):
             async with asyncio.timeout(within_s):
                 while self._queue:
                     await self._ship()

@@ -22,13 +22,6 @@ STORE_FAULTS: Final = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a connection that the server ended while it was idle
 )
-STORE_FAULTS: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that the server ended while it was idle
-)
 CHANNEL: Final = "nser_change"
 CONNECT_S: Final = 2.0
 RETRY_S: Final = 1.0
