@@ -1,7 +1,8 @@
-"""`nser keys`: make and revoke operators' API keys. A secret is printed once, and stored nowhere in clear."""
+"""`nser keys`: make, list and revoke operators' API keys. A secret is printed once, and stored nowhere in clear."""
 
+from datetime import UTC
 from typing import Annotated, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import typer
 
@@ -9,15 +10,18 @@ from lookup_core.cli import words
 from lookup_core.cli.addresses import registrar
 from lookup_core.cli.credentials import ADMIN_KEY, key
 from lookup_core.cli.exits import CommandFailed, ExitCode
-from lookup_core.cli.output import Json, tell
+from lookup_core.cli.output import Json, table, tell
 from lookup_core.domain.scope import KNOWN
 from nser.access.v1 import access_pb2, access_pb2_grpc
 
 TIMEOUT_S = 10.0
 PATIENCE_S = 20.0
+PAGE_SIZE = 1000
 DEFAULT_SCOPES = "nser:read,bst:read,bst:write"
 
-keys = typer.Typer(help="Make and revoke operators' API keys.", no_args_is_help=True, rich_markup_mode=None)
+keys = typer.Typer(
+    help="Make, list and revoke operators' API keys.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @keys.command()
@@ -48,6 +52,44 @@ def create(
     told = {**_values(made.key), "secret": made.secret}
     sentence = f"Key {made.key.key_id} of {made.key.operator}, shown this once; store it now:\n{made.secret}"
     tell(sentence, told, as_json=json)
+
+
+@keys.command("list")
+def list_(
+    operator_id: Annotated[
+        UUID | None, typer.Option(metavar="UUID", help="The keys of this operator alone.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show every key, revoked ones too, in the order of their ids; never a secret."""
+    request = access_pb2.ListKeysRequest(operator_id=str(operator_id or ""), page_size=PAGE_SIZE)
+    found: list[access_pb2.Key] = []
+    from lookup_core.cli.connection import Connection
+
+    with Connection(registrar(), key(ADMIN_KEY), what="registrar") as to:
+        stub = access_pb2_grpc.AccessServiceStub(to.channel)
+        while True:
+            page = to.call(
+                stub.ListKeys,
+                request,
+                access_pb2.ListKeysResponse,
+                timeout_s=TIMEOUT_S,
+                patience_s=PATIENCE_S,
+            )
+            found += page.keys
+            if not page.next_page_token:
+                break
+            request.page_token = page.next_page_token
+    if json or not found:
+        tell("There are no keys.", {"keys": [_values(each) for each in found]}, as_json=json)
+        return
+    heads = ("key id", "operator", "scopes", "requests/s", "people/s", "state", "created")
+    table(
+        heads,
+        [_row(each) for each in found],
+        numbers=("requests/s", "people/s"),
+        texts=("operator", "scopes"),
+    )
 
 
 @keys.command()
@@ -87,6 +129,18 @@ def _scopes(text: str) -> list[str]:
     return given
 
 
+def _row(made: access_pb2.Key) -> tuple[str, ...]:
+    return (
+        made.key_id,
+        made.operator,
+        " ".join(made.scopes),
+        f"{made.requests_per_second:,}",
+        f"{made.people_per_second:,}",
+        words.word(access_pb2.KeyState, made.state, "KEY_STATE_"),
+        words.day_in_kenya(made.created_at.ToDatetime(UTC)),
+    )
+
+
 def _values(made: access_pb2.Key) -> dict[str, Any]:
     return {
         "key_id": made.key_id,
@@ -96,4 +150,5 @@ def _values(made: access_pb2.Key) -> dict[str, Any]:
         "requests_per_second": made.requests_per_second,
         "people_per_second": made.people_per_second,
         "state": words.word(access_pb2.KeyState, made.state, "KEY_STATE_"),
+        "created_at": made.created_at.ToDatetime(UTC).isoformat(),
     }

@@ -29,18 +29,28 @@ def tell(sentence: str, values: Mapping[str, Any], *, as_json: bool) -> None:
     print(json.dumps(values, indent=2, default=str) if as_json else sentence)
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:
-    """Print one aligned table; columns named in `numbers` are right-aligned."""
+def table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numbers: Sequence[str] = (),
+    texts: Sequence[str] = (),
+) -> None:
+    """Print one aligned table; columns named in `numbers` are right-aligned, those in `texts` may take more lines."""
     from rich.console import Console
     from rich.table import Table
 
     drawn = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for head in heads:
-        drawn.add_column(head, justify="right" if head in numbers else "left", no_wrap=True)
+        if head in texts:
+            drawn.add_column(head, overflow="fold")
+        else:
+            drawn.add_column(head, justify="right" if head in numbers else "left", no_wrap=True)
     for row in rows:
         drawn.add_row(*row)
     # A pipe has no width: a table there is as wide as it needs to be.
-    console = Console() if sys.stdout.isatty() else Console(width=240)
+    width = None if sys.stdout.isatty() else 240
+    console = Console(width=width, markup=False, emoji=False)  # what is in a cell is text, whoever named it
     console.print(drawn)
 
 

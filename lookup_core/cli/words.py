@@ -49,6 +49,11 @@ def word(enum: Any, value: int, prefix: str) -> str:
     return "" if name == "UNSPECIFIED" else name.lower()
 
 
+def day_in_kenya(at: datetime) -> str:
+    """`24 Nov 2026`."""
+    return f"{at.astimezone(EAT):%d %b %Y}"
+
+
 def in_kenya(at: datetime) -> str:
     """`24 Nov 2026, 14:05 EAT`."""
     return f"{at.astimezone(EAT):%d %b %Y, %H:%M} EAT"

@@ -32,7 +32,7 @@ _PII_KEYS: Final = frozenset(
         "first_name",
         "last_name",
     }
-    | {"email", "support_person", "bst", "token", "blind", "identity"}
+    | {"email", "support_person", "verification_receipt", "bst", "token", "blind", "identity"}
 )
 _SECRET_KEYS: Final = frozenset(
     {

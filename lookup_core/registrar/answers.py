@@ -100,8 +100,8 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRecorded:
-    """One API key as it stands at `revision`, without its secret."""
+class ShownKey:
+    """One API key for those who may see it: without its secret, and without the MAC that it is compared by."""
 
     key_id: KeyId
     operator_id: OperatorId
@@ -109,23 +109,19 @@ class KeyRecorded:
     scopes: tuple[str, ...]
     requests_per_second: int
     people_per_second: int
-    is_active: bool
+    is_active: bool  # whether a call with it may come in
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecorded(ShownKey):
+    """One API key as it stands at `revision`."""
+
     revision: Revision
 
     @classmethod
     def of(cls, key: HeldKey, revision: Revision) -> Self:
-        return cls(
-            key_id=key.key_id,
-            operator_id=key.operator.operator_id,
-            operator=key.operator.name,
-            scopes=key.scopes,
-            requests_per_second=key.requests_per_second,
-            people_per_second=key.people_per_second,
-            is_active=key.is_accepted,
-            created_at=key.created_at,
-            revision=revision,
-        )
+        return cls(**asdict(shown(key)), revision=revision)
 
     @property
     def subject(self) -> str:
@@ -143,6 +139,19 @@ class KeyRecorded:
         held["created_at"] = datetime.fromisoformat(held["created_at"])
         held["scopes"] = tuple(held["scopes"])
         return cls(**held)
+
+
+def shown(key: HeldKey) -> ShownKey:
+    return ShownKey(
+        key_id=key.key_id,
+        operator_id=key.operator.operator_id,
+        operator=key.operator.name,
+        scopes=key.scopes,
+        requests_per_second=key.requests_per_second,
+        people_per_second=key.people_per_second,
+        is_active=key.is_accepted,
+        created_at=key.created_at,
+    )
 
 
 def _written(**values: Any) -> bytes:

@@ -39,7 +39,6 @@ class Registration:
     channel: str = "api"
     county: int | None = None
     told: Told = Told()
-    verification_receipt: str = ""
 
     def fields(self) -> list[str]:
         """What makes two registrations the same one, in canonical form."""
@@ -52,7 +51,7 @@ class Registration:
             str(self.period),
             self.channel,
             str(self.county or 0),
-            *(told.first_name, told.last_name, told.email, told.support_person, self.verification_receipt),
+            *(told.first_name, told.last_name, told.email, told.support_person, told.verification_receipt),
         ]
 
 

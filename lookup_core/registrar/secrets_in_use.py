@@ -30,6 +30,7 @@ class Secrets:
     ring: KeyRing
     blind: BlindKeys
     request_digest: bytes
+    page_token: bytes
     api_key_root: bytes
     environment: str
 
@@ -43,6 +44,7 @@ class Secrets:
             ring=ring,
             blind=ring.blind,
             request_digest=derive(ring.request, "nser/request-digest/1"),
+            page_token=derive(ring.request, "nser/page-token/1"),
             api_key_root=derive(ring.request, "nser/api-key-root/1"),
             environment=environment,
         )

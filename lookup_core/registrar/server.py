@@ -29,6 +29,7 @@ from lookup_core.registrar.extend_exclusion import ExtendExclusion
 from lookup_core.registrar.generate_token import GenerateToken
 from lookup_core.registrar.get_exclusion import GetExclusion
 from lookup_core.registrar.grants import Grants
+from lookup_core.registrar.list_keys import ListKeys
 from lookup_core.registrar.metrics import Metrics
 from lookup_core.registrar.postgres_readings import PostgresReadings
 from lookup_core.registrar.recording import Ledger, Recording
@@ -204,7 +205,8 @@ class Registrar:
             BstService(generate, ValidateToken(self.store), self.seal, self.clock), server
         )
         access_pb2_grpc.add_AccessServiceServicer_to_server(
-            AccessService(create, RevokeKey(recording, ledger), digest_key), server
+            AccessService(create, ListKeys(self.store, secrets), RevokeKey(recording, ledger), digest_key),
+            server,
         )
 
 

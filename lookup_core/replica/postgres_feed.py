@@ -26,8 +26,8 @@ from lookup_core.replica.wake import STORE_FAULTS, WakeUp
 
 log = structlog.get_logger()
 
-PAGE: Final = 10_000
-"""Changes in one read."""
+PAGE: Final = 2_000
+"""Changes in one read: some 50 ms of work. A page that took longer than CALL_S would be read again for ever."""
 CALL_S: Final = 1.0
 """How long one statement may take, connecting included: half a lease."""
 LOAD_S: Final = 600.0

@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from lookup_core.domain.errors import PeriodNotLonger
-from lookup_core.domain.ids import ExclusionId, KeyId, Revision
+from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, Revision
 from lookup_core.domain.period import Period
 from lookup_core.kernel.ids import new_id
 from lookup_core.registrar.count_exclusions import Group
+from lookup_core.registrar.create_key import NewKey
 from lookup_core.registrar.revoke_key import Revocation
 from tests.support.fake_store import FakeStore
 from tests.support.people import people, someone
@@ -93,6 +94,21 @@ async def test_a_key_is_read_as_it_was_made_and_revoked(desk: Desk) -> None:
     held = await desk.store.key(created.key.key_id)
     assert held is not None
     assert not held.is_accepted
+
+
+async def test_keys_are_listed_in_the_order_of_their_ids_after_one_of_them(desk: Desk) -> None:
+    created = [await desk.create_key(NewKey(name, ("nser:read",))) for name in ("One", "Two", "One", "One")]
+    ids = sorted(each.key.key_id for each in created)
+    everybody = await desk.store.keys(None, KeyId(""), 10)
+    assert [key.key_id for key in everybody] == ids
+    assert everybody == [await desk.store.key(key_id) for key_id in ids]
+    assert [key.key_id for key in await desk.store.keys(None, KeyId(""), 2)] == ids[:2]
+    assert [key.key_id for key in await desk.store.keys(None, ids[1], 10)] == ids[2:]
+    assert await desk.store.keys(None, ids[-1], 10) == []
+    one = created[0].key.operator_id
+    theirs = [each.key.key_id for each in created if each.key.operator_id == one]
+    assert [key.key_id for key in await desk.store.keys(one, KeyId(""), 10)] == sorted(theirs)
+    assert await desk.store.keys(OperatorId(new_id()), KeyId(""), 10) == []
 
 
 async def test_counts_agree_with_what_was_registered(desk: Desk) -> None:

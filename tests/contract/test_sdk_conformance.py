@@ -434,6 +434,7 @@ async def test_the_other_calls(make_sdk: MakeSdk, double: RegisterDouble) -> Non
     key = await sdk("create_key", operator="Bet Ltd", scopes=["check:exclusion"])
     assert key.secret == "nser_test_k1_secret"
     assert key.secret not in repr(key)
+    assert [(key.key_id, key.active) for key in await sdk("list_keys")] == [("k1", True), ("k2", False)]
     assert not (await sdk("revoke_key", key.key_id)).active
 
 
@@ -451,5 +452,5 @@ def test_both_clients_have_the_same_calls_with_the_same_arguments() -> None:
     assert calls(Client) == calls(AsyncClient)
     assert set(calls(Client)) == {
         *("check", "check_many", "register", "extend", "get", "stats"),
-        *("generate_bst", "validate_bst", "create_key", "revoke_key"),
+        *("generate_bst", "validate_bst", "create_key", "list_keys", "revoke_key"),
     }

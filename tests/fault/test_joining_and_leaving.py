@@ -14,14 +14,14 @@ from tests.support.cluster import Cluster, Plan, Replica, running_cluster
 from tests.support.load import checks_going_on
 from tests.support.people import Someone, people, someone
 from tests.support.proxy import Side
-from tests.support.safety import is_settled, with_and_without
+from tests.support.safety import LEASE_S, is_settled, with_and_without
 from tests.support.services import Services
 from tests.support.waiting import it_is, until
 
 pytestmark = [pytest.mark.services, pytest.mark.xdist_group("fault-joining")]
 
-QUICK_S = 1.0
-"""An acknowledgement that waited for no lease."""
+QUICK_S = LEASE_S
+"""Less than this took an acknowledgement that waited for nobody's lease, however busy the machine is."""
 
 
 async def register_all(cluster: Cluster, excluded: list[Someone]) -> list[float]:

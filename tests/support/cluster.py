@@ -201,9 +201,9 @@ class Cluster:
                 answer = await self.registrar.register.Register(
                     request, metadata=self.admin.metadata, timeout=TRY_S
                 )
-            except grpc.aio.AioRpcError as error:
+            except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
                 late = time.monotonic() > began + within_s
-                if late or error.code() not in AGAIN:
+                if late or not may_repeat(error):
                     raise
                 await asyncio.sleep(RETRY_S)
                 continue
@@ -313,6 +313,14 @@ class Cluster:
             assert await self.violations() != [], f"{broken} did no harm: {counts}"
         else:
             assert await self.violations() == []
+
+
+def may_repeat(error: BaseException) -> bool:
+    """Whether a call ended because its server went away or its channel was closed, and not because we are stopped."""
+    if isinstance(error, grpc.aio.AioRpcError):
+        return error.code() in AGAIN
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() == 0
 
 
 def _entry(plane: str, broken: str) -> tuple[str, list[str]]:

@@ -138,6 +138,15 @@ class FakeStore:
         self._check_there()
         return self.rows.keys.get(key_id)
 
+    async def keys(self, operator_id: OperatorId | None, after: KeyId, count: int) -> Sequence[HeldKey]:
+        self._check_there()
+        wanted = [
+            key
+            for key_id, key in sorted(self.rows.keys.items())
+            if key_id > after and operator_id in (None, key.operator.operator_id)
+        ]
+        return wanted[:count]
+
     def _check_there(self) -> None:
         if self.is_away:
             raise StoreUnreachable

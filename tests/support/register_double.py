@@ -359,6 +359,15 @@ class _Access(access_pb2_grpc.AccessServiceServicer):
         )
         return access_pb2.CreateKeyResponse(key=key, secret="nser_test_k1_secret")
 
+    async def ListKeys(self, request: access_pb2.ListKeysRequest, context: Context) -> Any:
+        if scripted := await self.double.enter("ListKeys", request, context, "nser:admin"):
+            return scripted
+        if request.page_token:
+            key = access_pb2.Key(key_id="k2", operator="Bet Ltd", state=access_pb2.KEY_STATE_REVOKED)
+            return access_pb2.ListKeysResponse(keys=[key])
+        key = access_pb2.Key(key_id="k1", operator="Bet Ltd", state=access_pb2.KEY_STATE_ACTIVE)
+        return access_pb2.ListKeysResponse(keys=[key], next_page_token="after k1")
+
     async def RevokeKey(self, request: access_pb2.RevokeKeyRequest, context: Context) -> Any:
         if scripted := await self.double.enter("RevokeKey", request, context, "nser:admin"):
             return scripted

@@ -27,6 +27,7 @@ from lookup_core.registrar.create_key import Created, CreateKey, NewKey
 from lookup_core.registrar.extend_exclusion import ExtendExclusion, Extension
 from lookup_core.registrar.generate_token import Generated, GenerateToken
 from lookup_core.registrar.get_exclusion import GetExclusion
+from lookup_core.registrar.list_keys import ListKeys
 from lookup_core.registrar.people.personal_data import Told
 from lookup_core.registrar.people.tokens import Nonce, fresh_nonce
 from lookup_core.registrar.recording import Acknowledgement, Ledger, Recording
@@ -80,6 +81,7 @@ class Desk:
         self._extend = ExtendExclusion(recording, ledger, self.clock)
         self._create = CreateKey(recording, ledger, self.secrets, self.clock)
         self.revoke = RevokeKey(recording, ledger)
+        self.list_keys = ListKeys(self.store, self.secrets)
         self.get = GetExclusion(self.store)
         self.count = CountExclusions(self.store, self.clock)
         self.validate = ValidateToken(self.store)

@@ -100,6 +100,7 @@ class Client:
     generate_bst = _blocking(Plans.generate_bst)
     validate_bst = _blocking(Plans.validate_bst)
     create_key = _blocking(Plans.create_key)
+    list_keys = _blocking(Plans.list_keys)
     revoke_key = _blocking(Plans.revoke_key)
 
 
@@ -197,4 +198,5 @@ class AsyncClient:
     generate_bst = _awaited(Plans.generate_bst)
     validate_bst = _awaited(Plans.validate_bst)
     create_key = _awaited(Plans.create_key)
+    list_keys = _awaited(Plans.list_keys)
     revoke_key = _awaited(Plans.revoke_key)

@@ -30,6 +30,8 @@ T = TypeVar("T")
 _BATCH_MS_A_PERSON: Final = 0.5
 """A batch may take this much longer for each person in it than a single check."""
 
+_LARGEST_PAGE: Final = 1000
+
 
 class Plans:
     """The calls, without a channel."""
@@ -260,6 +262,20 @@ class Plans:
         )
         response = yield from self._write(rpcs.CREATE_KEY, request, identifier)
         return answers.key_from(response.key, response.secret)
+
+    def list_keys(self, *, operator_id: str | UUID | None = None) -> Plan[list[ApiKey]]:
+        """List every key, or those of one operator, by id; revoked ones too, as not `active`. No secret is shown."""
+        operator = "" if operator_id is None else requests.text(str(operator_id), "operator_id")
+        request = access_pb2.ListKeysRequest(operator_id=operator, page_size=_LARGEST_PAGE)
+        keys: list[ApiKey] = []
+        while True:
+            response = yield from self._ask_the_registrar(rpcs.LIST_KEYS, request)
+            keys += [answers.key_from(key) for key in response.keys]
+            if not response.next_page_token:
+                return keys
+            request = access_pb2.ListKeysRequest(
+                operator_id=operator, page_size=_LARGEST_PAGE, page_token=response.next_page_token
+            )
 
     def revoke_key(
         self, key_id: str, *, reason: str = "", request_id: str | UUID | None = None

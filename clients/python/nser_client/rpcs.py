@@ -47,6 +47,9 @@ VALIDATE: Final = Rpc("/nser.bst.v1.BstService/Validate", bst_pb2.ValidateReques
 CREATE_KEY: Final = Rpc(
     "/nser.access.v1.AccessService/CreateKey", access_pb2.CreateKeyRequest, access_pb2.CreateKeyResponse
 )
+LIST_KEYS: Final = Rpc(
+    "/nser.access.v1.AccessService/ListKeys", access_pb2.ListKeysRequest, access_pb2.ListKeysResponse
+)
 REVOKE_KEY: Final = Rpc(
     "/nser.access.v1.AccessService/RevokeKey", access_pb2.RevokeKeyRequest, access_pb2.RevokeKeyResponse
 )

@@ -75,6 +75,7 @@ CREATE TABLE register.person_pii (
     last_name   bytea,
     email       bytea,
     support_person bytea,
+    verification_receipt bytea,                     -- the newest: proof that they are who they say
     updated_at  timestamptz NOT NULL DEFAULT now()
 );
 

@@ -28,6 +28,7 @@ class Told:
     last_name: str = ""
     email: str = ""
     support_person: str = ""
+    verification_receipt: str = ""
 
     def __repr__(self) -> str:
         return "[pii]"
@@ -60,6 +61,7 @@ def _clear(identity: Identity, told: Told) -> dict[str, str]:
         "last_name": told.last_name,
         "email": told.email,
         "support_person": told.support_person,
+        "verification_receipt": told.verification_receipt,
     }
     return {name: value for name, value in values.items() if value}
 

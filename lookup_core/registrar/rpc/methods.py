@@ -48,7 +48,7 @@ _ALL: Final = (
     Method(BST, "Rotate", BST_WRITE, is_built=False),
     Method(BST, "History", BST_READ, is_built=False),
     Method(ACCESS, "CreateKey", NSER_ADMIN),
-    Method(ACCESS, "ListKeys", NSER_ADMIN, is_built=False),
+    Method(ACCESS, "ListKeys", NSER_ADMIN),
     Method(ACCESS, "RotateKey", NSER_ADMIN, is_built=False),
     Method(ACCESS, "RevokeKey", NSER_ADMIN),
 )

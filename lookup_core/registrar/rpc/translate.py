@@ -13,12 +13,13 @@ from lookup_core.domain.bst import format_token
 from lookup_core.domain.document import DocumentType
 from lookup_core.domain.exclusion import State
 from lookup_core.domain.identity import Identity, identity_from
-from lookup_core.domain.ids import ExclusionId, KeyId, Revision
+from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, Revision
 from lookup_core.domain.period import Period, date_in_kenya
-from lookup_core.registrar.answers import KeyRecorded, Registered
+from lookup_core.registrar.answers import Registered, ShownKey
 from lookup_core.registrar.count_exclusions import Counts, Group
 from lookup_core.registrar.create_key import NewKey
 from lookup_core.registrar.extend_exclusion import Extension
+from lookup_core.registrar.list_keys import KeysWanted
 from lookup_core.registrar.people.personal_data import Told
 from lookup_core.registrar.register_exclusion import Registration
 from lookup_core.registrar.revoke_key import Revocation
@@ -78,8 +79,8 @@ def registration_of(request: register_pb2.RegisterRequest, now: datetime) -> Reg
             last_name=request.last_name.strip(),
             email=request.email,
             support_person=request.support_person.strip(),
+            verification_receipt=request.verification_receipt,
         ),
-        verification_receipt=request.verification_receipt,
     )
 
 
@@ -97,6 +98,14 @@ def new_key_of(request: access_pb2.CreateKeyRequest) -> NewKey:
         scopes=tuple(request.scopes),
         requests_per_second=request.requests_per_second,
         people_per_second=request.people_per_second,
+    )
+
+
+def keys_wanted(request: access_pb2.ListKeysRequest) -> KeysWanted:
+    return KeysWanted(
+        operator_id=OperatorId(UUID(request.operator_id)) if request.operator_id else None,
+        page_size=request.page_size,
+        page_token=request.page_token,
     )
 
 
@@ -122,17 +131,17 @@ def exclusion(registered: Registered, seal: Seal) -> register_pb2.Exclusion:
     )
 
 
-def key(recorded: KeyRecorded) -> access_pb2.Key:
+def key(shown: ShownKey) -> access_pb2.Key:
     """A key as the contract tells it, without its secret."""
     return access_pb2.Key(
-        key_id=recorded.key_id,
-        operator_id=str(recorded.operator_id),
-        operator=recorded.operator,
-        scopes=recorded.scopes,
-        requests_per_second=recorded.requests_per_second,
-        people_per_second=recorded.people_per_second,
-        state=access_pb2.KEY_STATE_ACTIVE if recorded.is_active else access_pb2.KEY_STATE_REVOKED,
-        created_at=timestamp(recorded.created_at),
+        key_id=shown.key_id,
+        operator_id=str(shown.operator_id),
+        operator=shown.operator,
+        scopes=shown.scopes,
+        requests_per_second=shown.requests_per_second,
+        people_per_second=shown.people_per_second,
+        state=access_pb2.KEY_STATE_ACTIVE if shown.is_active else access_pb2.KEY_STATE_REVOKED,
+        created_at=timestamp(shown.created_at),
     )
 
 

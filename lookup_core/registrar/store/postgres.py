@@ -8,7 +8,7 @@ standby, whether the server warned that the standby may not have it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import date
 from typing import Final, TypeVar
 
@@ -158,6 +158,9 @@ class PostgresStore:
     async def key(self, key_id: KeyId) -> HeldKey | None:
         rows = await self._fetch("key", key_id)
         return reading.key(rows[0]) if rows else None
+
+    async def keys(self, operator_id: OperatorId | None, after: KeyId, count: int) -> Sequence[HeldKey]:
+        return [reading.key(row) for row in await self._fetch("keys", operator_id, after, count)]
 
     async def replicas(self) -> list[dict[str, object]]:
         """The replicas' rows, for people who look."""

@@ -57,19 +57,20 @@ INSERT INTO register.bst_cross_reference (token, operator_id) SELECT known.token
 ON CONFLICT DO NOTHING
 
 -- name: personal_data
-SELECT kek_id, wrapped_key, version, phone, document, date_of_birth, first_name, last_name, email, support_person
+SELECT kek_id, wrapped_key, version, phone, document, date_of_birth, first_name, last_name, email, support_person,
+       verification_receipt
 FROM register.person_pii WHERE person_no = $1
 
 -- name: keep_personal_data
 -- The row is its person's alone, and the person is locked.
 INSERT INTO register.person_pii (person_no, kek_id, wrapped_key, version, phone, document, date_of_birth, first_name,
-                                 last_name, email, support_person)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                                 last_name, email, support_person, verification_receipt)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (person_no) DO UPDATE
 SET kek_id = excluded.kek_id, wrapped_key = excluded.wrapped_key, version = excluded.version, phone = excluded.phone,
     document = excluded.document, date_of_birth = excluded.date_of_birth, first_name = excluded.first_name,
     last_name = excluded.last_name, email = excluded.email, support_person = excluded.support_person,
-    updated_at = now()
+    verification_receipt = excluded.verification_receipt, updated_at = now()
 
 -- name: person_of
 -- Whose an exclusion is never changes, so this is read before the lock.
@@ -123,6 +124,14 @@ SELECT key_id FROM register.api_key WHERE key_id = $1 FOR UPDATE
 SELECT k.key_id, k.mac, k.scopes, k.requests_per_second, k.people_per_second, k.state = 'active' AS is_active,
        k.created_at, o.operator_id, o.name, o.state = 'active' AS operator_is_active
 FROM register.api_key AS k JOIN register.operator AS o USING (operator_id) WHERE k.key_id = $1
+
+-- name: keys
+-- One page, in the order of ids: each goes on after the last id of the one before, so a key that is entered meanwhile
+-- shifts nothing. $1 the operator, or NULL for all; $2 the id to go on after; $3 how many.
+SELECT k.key_id, k.mac, k.scopes, k.requests_per_second, k.people_per_second, k.state = 'active' AS is_active,
+       k.created_at, o.operator_id, o.name, o.state = 'active' AS operator_is_active
+FROM register.api_key AS k JOIN register.operator AS o USING (operator_id)
+WHERE k.key_id > $2 AND ($1::uuid IS NULL OR k.operator_id = $1) ORDER BY k.key_id LIMIT $3
 
 -- name: revoke_key
 UPDATE register.api_key SET state = 'revoked', revoked_at = coalesce(revoked_at, now()) WHERE key_id = $1

@@ -40,6 +40,7 @@ PII_COLUMNS = (
     "last_name",
     "email",
     "support_person",
+    "verification_receipt",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields, replace
 
 import pytest
 
@@ -10,9 +11,11 @@ from lookup_core.domain.ids import KeyId, RequestId
 from lookup_core.domain.period import Period
 from lookup_core.kernel import apikey
 from lookup_core.kernel.errors import CredentialsInvalid, InvalidRequest, KeyNotFound, RequestIdReused
+from lookup_core.registrar.answers import KeyRecorded, ShownKey
 from lookup_core.registrar.bootstrap import Setup
 from lookup_core.registrar.count_exclusions import Group
 from lookup_core.registrar.create_key import NewKey
+from lookup_core.registrar.list_keys import KeysWanted
 from lookup_core.registrar.revoke_key import Revocation
 from lookup_core.registrar.rpc.interceptors.authentication import Authentication
 from nser.feed.v1 import feed_pb2
@@ -21,6 +24,10 @@ from tests.support.registrar_desk import RING, Desk, a_request_id, verified_chai
 from tests.support.services import Database
 
 pytestmark = pytest.mark.services
+
+
+def shown_of(recorded: KeyRecorded) -> ShownKey:
+    return ShownKey(**{field.name: getattr(recorded, field.name) for field in fields(ShownKey)})
 
 
 async def test_a_key_opens_the_door_and_its_secret_is_stored_nowhere(desk: Desk, rows: Rows) -> None:
@@ -97,6 +104,46 @@ async def test_an_unknown_key_cannot_be_revoked(desk: Desk) -> None:
     revocation = Revocation(KeyId("a" * 16))
     with pytest.raises(KeyNotFound):
         await desk.revoke(revocation, desk.asked("RevokeKey", revocation.fields()))
+
+
+async def test_pages_show_every_key_once_while_keys_are_made_and_revoked(desk: Desk) -> None:
+    made = {(await desk.create_key()).key.key_id for _ in range(25)}
+    seen: list[KeyId] = []
+    wanted = KeysWanted(page_size=4)
+    while True:
+        page = await desk.list_keys(wanted)
+        seen += [key.key_id for key in page.entries]
+        if not page.next_token:
+            break
+        wanted = KeysWanted(page_size=4, page_token=page.next_token)
+        revocation = Revocation(seen[-1])  # the token's own key, too
+        await asyncio.gather(
+            *(desk.create_key() for _ in range(2)),
+            desk.revoke(revocation, desk.asked("RevokeKey", revocation.fields())),
+        )
+    assert seen == sorted(set(seen))
+    assert set(seen) >= made
+
+
+async def test_a_listed_key_is_as_it_was_made_and_revoked_ones_stay(desk: Desk) -> None:
+    created = [await desk.create_key(NewKey(name, ("nser:read",), 7, 70)) for name in ("One", "Two")]
+    revocation = Revocation(created[0].key.key_id)
+    await desk.revoke(revocation, desk.asked("RevokeKey", revocation.fields()))
+    listed = {key.key_id: key for key in (await desk.list_keys(KeysWanted())).entries}
+    assert listed == {
+        each.key.key_id: replace(shown_of(each.key), is_active=each is created[1]) for each in created
+    }
+    [theirs] = (await desk.list_keys(KeysWanted(created[1].key.operator_id))).entries
+    assert theirs == shown_of(created[1].key)
+
+
+async def test_another_filters_token_is_refused(desk: Desk) -> None:
+    operator_id = (await desk.create_key()).key.operator_id
+    await desk.create_key()
+    token = (await desk.list_keys(KeysWanted(page_size=1))).next_token
+    with pytest.raises(InvalidRequest) as refused:
+        await desk.list_keys(KeysWanted(operator_id, page_token=token))
+    assert refused.value.field == "page_token"
 
 
 async def test_set_up_enters_a_given_key_once_and_makes_one_again(database: Database, rows: Rows) -> None:

@@ -156,6 +156,26 @@ async def test_personal_data_is_encrypted_and_a_later_registration_adds_to_it(de
     assert version == 2
 
 
+async def test_a_verification_receipt_is_kept_encrypted_and_the_newest_counts(desk: Desk, rows: Rows) -> None:
+    wanjiku = someone()
+    for receipt in ("IPRS-2026-000017", "", "IPRS-2026-000099"):
+        await desk.register(wanjiku, told=Told(verification_receipt=receipt))
+        expected = receipt or "IPRS-2026-000017"  # what is not told again stays
+        [(number, kek_id, wrapped, version, sealed)] = await rows(
+            "SELECT person_no, kek_id, wrapped_key, version, verification_receipt FROM register.person_pii"
+        )
+        cipher = PersonCipher.open(RING, WrappedKey(kek_id, wrapped), number)
+        assert cipher.decrypt("verification_receipt", sealed, version) == expected
+        assert expected.encode() not in sealed
+
+
+async def test_a_request_id_with_another_receipt_is_refused(desk: Desk) -> None:
+    wanjiku, request_id = someone(), a_request_id()
+    await desk.register(wanjiku, request_id=request_id, told=Told(verification_receipt="one"))
+    with pytest.raises(RequestIdReused):
+        await desk.register(wanjiku, request_id=request_id, told=Told(verification_receipt="two"))
+
+
 async def test_personal_data_that_cannot_be_read_stops_no_exclusion_and_is_not_overwritten(
     desk: Desk, owner: Any, rows: Rows
 ) -> None:
@@ -169,7 +189,12 @@ async def test_personal_data_that_cannot_be_read_stops_no_exclusion_and_is_not_o
 
 async def test_nothing_personal_is_outside_the_encrypted_row(desk: Desk, rows: Rows) -> None:
     wanjiku = someone()
-    told = Told(first_name="Wanjiku", last_name="Kamau", email="wanjiku@example.com")
+    told = Told(
+        first_name="Wanjiku",
+        last_name="Kamau",
+        email="wanjiku@example.com",
+        verification_receipt="IPRS-2026-000017",
+    )
     await desk.register(wanjiku, told=told)
     written = "".join(
         [
@@ -180,7 +205,7 @@ async def test_nothing_personal_is_outside_the_encrypted_row(desk: Desk, rows: R
             *await rows("SELECT exclusion::text FROM register.exclusion"),
         ]
     )
-    for word in (wanjiku.phone[1:], wanjiku.document, "Wanjiku", "Kamau", "example.com"):
+    for word in (wanjiku.phone[1:], wanjiku.document, "Wanjiku", "Kamau", "example.com", "IPRS"):
         assert word not in written
 
 

@@ -118,6 +118,30 @@ async def test_tokens_keys_and_counts_answer(running: RunningRegistrar, admin: M
     assert (gone.code, gone.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIALS_INVALID")
 
 
+async def test_keys_are_listed_page_by_page_for_an_administrator_alone(
+    running: RunningRegistrar, admin: Metadata
+) -> None:
+    for _ in range(3):
+        await running.key("nser:read", operator="Ndovu Bet")
+    everybody = await running.access.ListKeys(access_pb2.ListKeysRequest(), metadata=admin)
+    operator_id = next(key.operator_id for key in everybody.keys if key.operator == "Ndovu Bet")
+    request = access_pb2.ListKeysRequest(operator_id=operator_id, page_size=2)
+    first = await running.access.ListKeys(request, metadata=admin)
+    request.page_token = first.next_page_token
+    last = await running.access.ListKeys(request, metadata=admin)
+    theirs = [key for key in everybody.keys if key.operator_id == operator_id]
+    assert [*first.keys, *last.keys] == theirs
+    assert (len(first.keys), len(last.keys), last.next_page_token) == (2, 1, "")
+    assert {key.state for key in theirs} == {access_pb2.KEY_STATE_ACTIVE}
+    request.ClearField("operator_id")
+    moved = await refused(running.access.ListKeys(request, metadata=admin))
+    assert (moved.code, moved.reason, moved.field) == (BAD, "INVALID_REQUEST", "page_token")
+    assert "next_page_token" in moved.text
+    other = await running.key("nser:write", "nser:read", operator="Ndovu Bet")
+    denied = await refused(running.access.ListKeys(request, metadata=other))  # a token opens nothing
+    assert (denied.code, denied.reason) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_PERMITTED")
+
+
 @pytest.mark.parametrize("path", [path for path, method in METHODS.items() if not method.is_built])
 async def test_what_is_not_built_says_so_to_those_who_may_ask(
     running: RunningRegistrar, admin: Metadata, path: str
@@ -222,6 +246,20 @@ async def test_every_violation_is_told_at_once(running: RunningRegistrar, admin:
             "operator",
         ),
         ("/nser.access.v1.AccessService/RevokeKey", access_pb2.RevokeKeyRequest(), "request_id"),
+        *(
+            (
+                "/nser.access.v1.AccessService/ListKeys",
+                access_pb2.ListKeysRequest(page_token=token),
+                "page_token",
+            )
+            for token in ("x", "not a token", "A" * 40, "A" * 513, "A" * 10_000)
+        ),
+        ("/nser.access.v1.AccessService/ListKeys", access_pb2.ListKeysRequest(page_size=1001), "page_size"),
+        (
+            "/nser.access.v1.AccessService/ListKeys",
+            access_pb2.ListKeysRequest(operator_id="7"),
+            "operator_id",
+        ),
         *((path, None, "request") for path, method in METHODS.items() if method.is_built),
     ],
 )

@@ -150,7 +150,9 @@ class ListKeysRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     operator_id: _builtins.str
     page_size: _builtins.int
+    """0 means 100."""
     page_token: _builtins.str
+    """The next_page_token of the page before, with the same operator_id. It confers nothing: every page needs the scope."""
     def __init__(
         self,
         *,
@@ -173,6 +175,7 @@ class ListKeysResponse(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
+    """empty on the last page"""
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___Key]: ...
     def __init__(
