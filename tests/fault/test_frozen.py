@@ -43,7 +43,9 @@ async def test_registrations_go_on_while_a_replica_is_frozen_and_it_wakes_withou
             for person in excluded:
                 assert (await cluster.check(person, at=frozen)).outcome == lookup_pb2.OUTCOME_EXCLUDED
         assert max(one.seconds for one in registered) < LONGEST_S
-        assert sorted(one.seconds for one in registered)[5] < LEASE_S  # only the first had to wait for the lease
+        assert (
+            sorted(one.seconds for one in registered)[5] < LEASE_S
+        )  # only the first had to wait for the lease
         await cluster.judge()
 
 
