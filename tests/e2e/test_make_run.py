@@ -303,7 +303,13 @@ def test_two_systems_run_side_by_side_and_survive_what_befalls_them(tmp_path):
 def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path):
     other = System(tmp_path / "home", free_offset())
     with other.output.open("wb") as output:
-        other.process = subprocess.Popen([NSER, "run"], stdout=output, stderr=output, env=other.environment)
+        other.process = subprocess.Popen(
+            # A shell's background job ignores Ctrl-C, and so would what we start from one.
+            ["env", "--default-signal=INT", NSER, "run"],
+            stdout=output,
+            stderr=output,
+            env=other.environment,
+        )
     try:
         deadline = time.monotonic() + 30
         while not other.pids():

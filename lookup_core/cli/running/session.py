@@ -46,25 +46,28 @@ class Session:
         """Run until Ctrl-C, SIGTERM or a failure. Raises CommandFailed for the latter."""
         # What set-up does is told by us; only what is wrong with it is worth a log line here.
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
-        with self._claimed():
-            names = list(procfile())
-            refuse_taken_ports(names)
-            servers = Servers(self.home)
-            try:
-                with _stopped_by_signals():
-                    servers.start()
-                    ring = ring_of(self.home)
-                    store = asyncio.run(self._set_up(servers, ring))
-                self._serve(servers, store)
-            except _Stopped:
-                pass
-            finally:
-                # A second Ctrl-C must not leave the servers half-way.
-                _on_signals(signal.SIG_IGN)
-                _say("Stopping.")
-                servers.stop()
-                end_leftovers(self.home)
+        try:
+            with _stopped_by_signals(), self._claimed():
+                self._go()
+        except _Stopped:
+            pass
         _say("Stopped.")
+
+    def _go(self) -> None:
+        """Set up, start, stay, and stop all of it in order."""
+        refuse_taken_ports(list(procfile()))
+        servers = Servers(self.home)
+        try:
+            servers.start()
+            ring = ring_of(self.home)
+            store = asyncio.run(self._set_up(servers, ring))
+            self._serve(servers, store)
+        finally:
+            # A second Ctrl-C must not leave the servers half-way.
+            _on_signals(signal.SIG_IGN)
+            _say("Stopping.")
+            servers.stop()
+            end_leftovers(self.home)
 
     @contextmanager
     def _claimed(self) -> Iterator[None]:
