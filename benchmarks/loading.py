@@ -21,7 +21,7 @@ async def fill(system: System, people: int) -> Figure:
     connection = await asyncpg.connect(cluster.database.registrar_url)
     begun = time.perf_counter()
     try:
-        async for _ in enter_in_bulk(connection, cluster.ring, people, seed=1, excluded_share=0.05):
+        async for _ in enter_in_bulk((connection,), cluster.ring, people, seed=1, excluded_share=0.05):
             pass
     finally:
         await connection.close()
