@@ -18,7 +18,7 @@ from tests.support.waiting import until
 async def fill(system: System, people: int) -> Figure:
     """Enter `people` in bulk, one in twenty of them excluded."""
     cluster = system.cluster
-    connection = await asyncpg.connect(cluster.database.registrar_url)
+    connection = await asyncpg.connect(cluster.database.owner_url)
     begun = time.perf_counter()
     try:
         async for _ in enter_in_bulk((connection,), cluster.ring, people, seed=1, excluded_share=0.05):
