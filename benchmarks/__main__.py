@@ -20,8 +20,11 @@ Run = Callable[[Services, bool], Awaitable[Sequence[Figure]]]
 
 
 async def run_lookups(using: Services, quick: bool) -> Sequence[Figure]:
+    seconds = 3 if quick else 15
     async with system(using, replicas=1) as one:
-        return await lookups.measure(one, seconds=3 if quick else 15)
+        figures = [*await lookups.measure(one, seconds=seconds)]
+    async with system(using, replicas=2) as two:
+        return [*figures, *await lookups.batches(two, seconds=seconds)]
 
 
 async def run_writes(using: Services, quick: bool) -> Sequence[Figure]:
