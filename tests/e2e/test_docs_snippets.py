@@ -102,11 +102,14 @@ class Reader:
         )
 
     def with_ports(self, text: str) -> str:
-        """A text with the default ports replaced by those of this run."""
-        for pair in PORTS.values():
-            for port in pair:
-                text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{port + self._offset}")
-        return text
+        """A text with the default ports replaced by those of this run, in one pass: a new port may be another's default."""
+        defaults = {str(port) for pair in PORTS.values() for port in pair}
+
+        def moved(match: re.Match[str]) -> str:
+            port = match[1]
+            return f"127.0.0.1:{int(port) + self._offset if port in defaults else port}"
+
+        return re.sub(r"127\.0\.0\.1:(\d+)", moved, text)
 
 
 @pytest.fixture(scope="module")
