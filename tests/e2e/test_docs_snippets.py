@@ -102,7 +102,7 @@ class Reader:
         )
 
     def with_ports(self, text: str) -> str:
-        """A text with the default ports replaced by those of this run, in one pass: a new port may be another's default."""
+        """A text with the default ports replaced, in one pass: a new port may be another's default."""
         defaults = {str(port) for pair in PORTS.values() for port in pair}
 
         def moved(match: re.Match[str]) -> str:
