@@ -16,11 +16,13 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from lookup_core.domain.document import DocumentType
 from lookup_core.registrar.rpc.methods import METHODS, SERVICES
+from lookup_core.registrar.server import LONGEST_MESSAGE
 from nser.access.v1 import access_pb2
 from nser.bst.v1 import bst_pb2
 from nser.register.v1 import register_pb2
 from nser.type.v1 import exclusion_pb2, identity_pb2
 from tests.support.people import Someone, people, someone
+from tests.support.plain_http2 import post
 from tests.support.raw_calls import raw_call
 from tests.support.refusals import refused
 from tests.support.running_registrar import RunningRegistrar, running_registrar
@@ -272,6 +274,38 @@ async def test_a_bad_request_of_any_call_names_its_field(
     assert reply.refusal.code is BAD
     assert reply.refusal.reason in {"INVALID_REQUEST", "INVALID_IDENTITY"}
     assert reply.refusal.field == field
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/grpc+json"])
+@pytest.mark.parametrize("body", [b"", b'{"phone": "0712345678"}', b"\0\0\0\0\x02{}"])
+async def test_what_is_no_grpc_is_refused_at_once(
+    running: RunningRegistrar, admin: Metadata, content_type: str, body: bytes
+) -> None:
+    """gRPC takes no notice of the content type; of a frame that is none it makes an empty message."""
+    sent, address = {"content-type": content_type, "te": "trailers"}, running.registrar.address
+    for path, method in METHODS.items():
+        assert await post(address, path, sent, body) is grpc.StatusCode.UNAUTHENTICATED
+        if not method.is_built:
+            expected = grpc.StatusCode.UNIMPLEMENTED
+        elif body.startswith(b"{") and path.endswith(
+            ("/Stats", "/ListKeys")
+        ):  # which may be asked for nothing
+            expected = grpc.StatusCode.OK
+        else:
+            expected = BAD
+        assert await post(address, path, sent | dict(admin), body) is expected, path
+    assert await post(address, "/nobody.v1/Knows", sent, body) is grpc.StatusCode.UNIMPLEMENTED
+    await running.register.Register(someone().registration(), metadata=admin)  # it goes on serving
+
+
+@pytest.mark.parametrize("size", [LONGEST_MESSAGE + 1, 3 * LONGEST_MESSAGE])
+async def test_a_body_beyond_what_is_received_is_refused(
+    running: RunningRegistrar, admin: Metadata, size: int
+) -> None:
+    """By gRPC itself, before we see it: without a reason of ours."""
+    reply = await raw_call(running.channel, "/nser.register.v1.RegisterService/Register", bytes(size), admin)
+    assert reply.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    await running.register.Register(someone().registration(), metadata=admin)
 
 
 async def test_what_is_not_there_is_not_found(running: RunningRegistrar, admin: Metadata) -> None:

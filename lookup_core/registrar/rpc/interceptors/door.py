@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, cast
 
 import grpc
@@ -22,7 +22,7 @@ from lookup_core.kernel.rpc_errors import as_refused, code_of, to_status
 from lookup_core.registrar.metrics import Metrics
 from lookup_core.registrar.rpc.call import CALL, Call
 from lookup_core.registrar.rpc.interceptors.authentication import Authentication, check_scope
-from lookup_core.registrar.rpc.interceptors.validation import Malformed, careful, validate
+from lookup_core.registrar.rpc.interceptors.validation import Malformed, careful, first_of, validate
 from lookup_core.registrar.rpc.methods import METHODS, Method
 
 log = structlog.get_logger()
@@ -38,7 +38,11 @@ _DETAILS: Final = "grpc-status-details-bin"
 
 
 class Door(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of our own calls; health and reflection pass as they are."""
+    """Wraps the handlers of our own calls; health and reflection pass as they are.
+
+    Every call is taken as a stream, of which the first message is read: grpc.aio never answers a unary call that ends
+    without one, as plain JSON over HTTP/2 does.
+    """
 
     def __init__(self, authentication: Authentication, metrics: Metrics) -> None:
         self._authentication = authentication
@@ -69,13 +73,13 @@ class Door(grpc.aio.ServerInterceptor):
             return handler
         inner: Any = handler.unary_stream if handler.response_streaming else handler.unary_unary
 
-        async def answer(request: Any, context: Context) -> Any:
-            return await self._answer(method, inner, request, context)
+        async def answer(requests: AsyncIterator[Any], context: Context) -> Any:
+            return await self._answer(method, inner, await first_of(requests), context)
 
         wrap = (
-            grpc.unary_stream_rpc_method_handler
+            grpc.stream_stream_rpc_method_handler
             if handler.response_streaming
-            else grpc.unary_unary_rpc_method_handler
+            else grpc.stream_unary_rpc_method_handler
         )
         assert handler.request_deserializer is not None
         return wrap(answer, careful(handler.request_deserializer), handler.response_serializer)

@@ -5,7 +5,7 @@ The first violation gives the reason; all of them are told, each with its field.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -67,6 +67,13 @@ def careful(read: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return Garbled()
 
     return deserialise
+
+
+async def first_of(requests: AsyncIterator[Message | Garbled]) -> Message | Garbled:
+    """The message of a call; Garbled where it ends without one."""
+    async for request in requests:
+        return request
+    return Garbled()
 
 
 def validate(request: Message | Garbled) -> None:
