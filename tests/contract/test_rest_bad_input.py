@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -140,6 +141,34 @@ async def test_garbage_is_refused(rest: httpx2.AsyncClient, raw: bytes) -> None:
     assert answer.json()["reason"] == "INVALID_REQUEST"
     assert len(answer.content) < 1_000
     assert answer.text.isprintable()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"garbage\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /health HTTP/9.9\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost x\r\n\r\n",
+        b"POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+        b"POST /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nphone 0712345678\r\n",
+    ],
+    ids=lambda raw: repr(raw[:16]),
+)
+async def test_what_is_no_http_is_a_problem_too(rest: httpx2.AsyncClient, raw: bytes) -> None:
+    reader, writer = await asyncio.open_connection(rest.base_url.host, rest.base_url.port)
+    writer.write(raw)
+    async with asyncio.timeout(10):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    status, *lines = head.decode().split("\r\n")
+    headers = httpx2.Headers(dict(line.split(": ") for line in lines))
+    assert status == "HTTP/1.1 400 Bad Request"
+    told = refused(httpx2.Response(400, headers=headers, content=body), 400, "INVALID_REQUEST", None)
+    assert told["correlation_id"] == headers["x-correlation-id"]
+    assert "0712345678" not in body.decode()
+    assert (await rest.get("/health")).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ async def running_bridge(settings: BridgeSettings) -> AsyncIterator[tuple[Bridge
     """Serve, and give the bridge with a client that holds the good key."""
     bridge = Bridge(settings)
     listener = listen(settings.address)
-    server = _server(bridge.app, 1)
+    server = _server(bridge.app, 1, settings.docs_url)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     headers = {"Authorization": f"Bearer {GOOD_KEY}"}
     base_url = f"http://{address_of(listener)}"

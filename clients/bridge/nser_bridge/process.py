@@ -22,6 +22,7 @@ from nser_bridge.app import Bridge
 from nser_bridge.logs import places
 from nser_bridge.metrics import metrics_app
 from nser_bridge.settings import BridgeSettings, SettingsRefused
+from nser_bridge.unreadable import http_protocol
 
 log = structlog.get_logger(__name__)
 
@@ -59,11 +60,11 @@ def address_of(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _server(app: Any, grace_s: float) -> _Server:
+def _server(app: Any, grace_s: float, docs_url: str) -> _Server:
     return _Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=http_protocol(docs_url),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -84,8 +85,8 @@ async def serve(settings: BridgeSettings) -> None:
         metrics_listener = open_sockets.enter_context(listen(settings.metrics_address))
         bridge = Bridge(settings)
         bridge.status.address = address_of(listener)
-        server = _server(bridge.app, settings.drain_grace_s)
-        metrics_server = _server(metrics_app(bridge.metrics, bridge.status), 1)
+        server = _server(bridge.app, settings.drain_grace_s, settings.docs_url)
+        metrics_server = _server(metrics_app(bridge.metrics, bridge.status), 1, settings.docs_url)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
