@@ -105,9 +105,12 @@ class RedisBudgets:
         # The braces keep both keys in one slot of a cluster.
         bucket = f"nser:budget:{{{take.key_id}:{take.budget}}}"
         capacity = take.limit * BURST_S[take.budget]
-        ceiling = take.limit * AHEAD_PERCENT // 100
-        asked = (take.demand, int(take.exact), take.ahead, take.held, ceiling, self._replica)
+        asked = (take.demand, int(take.exact), take.ahead, take.held, self.ceiling(take.limit), self._replica)
         return (bucket, f"{bucket}:ahead", take.limit, capacity, *asked)
+
+    def ceiling(self, limit: int) -> int:
+        """What all replicas together may hold of `limit` ahead (SAFETY.md 20)."""
+        return limit * AHEAD_PERCENT // 100
 
     async def _run(self, *arguments: str | int) -> Any:
         try:

@@ -52,8 +52,12 @@ class Consistency:
         else:
             await self._reach_primary(wait_s)
 
+    def opened(self, token: str) -> tuple[StoreId, Revision]:
+        """The store and the revision that a token of ours names (SAFETY.md 21). Raises InvalidRevisionToken."""
+        return open_token(self._key, token)
+
     async def _reach_revision(self, token: str, wait_s: float) -> None:
-        store_id, revision = open_token(self._key, token)
+        store_id, revision = self.opened(token)
         position = self._follower.position
         if store_id != position.store_id:
             raise RevisionFromOtherStore

@@ -53,12 +53,13 @@ class Slice:
     share_at_ns: int = 0
 
     def spend(self, count: int, now_ns: int) -> bool:
-        if now_ns >= self.until_ns or self.left < count:
+        if self.held(now_ns) < count:
             return False
         self.left -= count
         return True
 
     def held(self, now_ns: int) -> int:
+        """What is left of it; nothing once its second is over (SAFETY.md 20)."""
         return self.left if now_ns < self.until_ns else 0
 
     def fill(self, given: Given, now_ns: int) -> None:
