@@ -9,6 +9,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from lookup_core.domain.lease import POLL_NS
 from nser.lookup.v1 import lookup_pb2
 from tests.support.cluster import Cluster, Plan, Replica, running_cluster
 from tests.support.load import checks_going_on
@@ -20,6 +21,7 @@ from tests.support.waiting import it_is, until
 
 pytestmark = [pytest.mark.services, pytest.mark.xdist_group("fault-joining")]
 
+POLL_S = POLL_NS / 1e9
 QUICK_S = LEASE_S
 """Less than this took an acknowledgement that waited for nobody's lease, however busy the machine is."""
 
@@ -32,7 +34,7 @@ async def register_all(cluster: Cluster, excluded: list[Someone]) -> list[float]
 async def test_a_replica_that_joins_while_people_register_misses_none(
     services: Services, redis_url: str, broken: str
 ) -> None:
-    plan = Plan(replicas=1, proxied=True, broken_replica=broken)
+    plan = Plan(replicas=1, proxied=True, broken=broken)
     async with running_cluster(services, redis_url, plan) as cluster:
         await is_settled(cluster)
         before, meanwhile, after, other = people(3), people(4), people(3), someone()
@@ -60,7 +62,7 @@ async def test_a_replica_that_joins_while_people_register_misses_none(
 async def test_a_replica_that_drains_under_load_breaks_no_promise_and_holds_nobody_up(
     services: Services, redis_url: str, broken: str
 ) -> None:
-    plan = Plan(replicas=2, proxied=True, broken_replica=broken)
+    plan = Plan(replicas=2, proxied=True, broken=broken)
     async with running_cluster(services, redis_url, plan) as cluster:
         staying, leaving = cluster.replicas
         await is_settled(cluster)
@@ -95,16 +97,21 @@ async def released(cluster: Cluster) -> bool:
     return len(rows) == 1
 
 
+@with_and_without("NoWait", "ReadsWhenNotified")
 async def test_without_notify_everything_holds_and_a_commit_is_seen_within_a_poll(
-    services: Services, redis_url: str
+    services: Services, redis_url: str, broken: str
 ) -> None:
-    async with running_cluster(services, redis_url, Plan(replicas=2, notify=False)) as cluster:
+    plan = Plan(replicas=2, notify=False, broken=broken)
+    async with running_cluster(services, redis_url, plan) as cluster:
         await is_settled(cluster)
-        excluded, other = people(12), someone()
+        excluded, other = people(2 if broken else 12), someone()
         async with checks_going_on(cluster, [*excluded, other]):
             took = await register_all(cluster, excluded)
-            for person in excluded:
-                for replica in cluster.replicas:
-                    assert (await cluster.check(person, at=replica)).outcome == lookup_pb2.OUTCOME_EXCLUDED
-        assert max(took) < QUICK_S  # two polls, and nobody's lease
-        await cluster.judge()
+            await it_is(time.monotonic() + POLL_S)
+            if not broken:
+                for person in excluded:
+                    for replica in cluster.replicas:
+                        answer = await cluster.check(person, at=replica)
+                        assert answer.outcome == lookup_pb2.OUTCOME_EXCLUDED
+                assert max(took) < QUICK_S  # two polls, and nobody's lease
+        await cluster.judge(broken)

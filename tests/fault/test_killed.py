@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import grpc
 import pytest
 
 from nser.lookup.v1 import lookup_pb2
+from tests.fault.conftest import Try
 from tests.support.cluster import Plan, new_request_id, running_cluster
 from tests.support.founding import new_key
 from tests.support.load import checks_going_on
 from tests.support.own_servers import own_postgres, own_redis
-from tests.support.people import people, someone
-from tests.support.safety import LEASE_S, LONGEST_S, is_settled, with_and_without
+from tests.support.people import Someone, people, someone
+from tests.support.proxy import Side
+from tests.support.safety import GUARD_S, LEASE_S, LONGEST_S, is_settled, with_and_without
 from tests.support.services import Services
-from tests.support.waiting import until
+from tests.support.waiting import it_is, until
 
 pytestmark = [pytest.mark.services, pytest.mark.xdist_group("fault-killed")]
 
@@ -38,6 +41,50 @@ async def test_a_killed_replica_holds_registrations_for_one_lease_and_comes_back
         assert max(one.seconds for one in before) < LEASE_S
         assert max(one.seconds for one in meanwhile) < LONGEST_S
         await cluster.judge()
+
+
+@with_and_without("NoWait", "ForgetsTheSilent")
+async def test_a_killed_replica_is_waited_for_since_it_may_only_be_cut_off(
+    services: Services, redis_url: str, broken: str
+) -> None:
+    plan = Plan(replicas=2, proxied=True, broken=broken)
+    async with running_cluster(services, redis_url, plan) as cluster:
+        (killed, cut_off), (wanjiku, other) = cluster.replicas, people(2)
+        await is_settled(cluster)
+        async with checks_going_on(cluster, [wanjiku, other], at=[cut_off]):
+            await killed.kill()
+            with cut_off.faults.away():  # to the registrar both look alike
+                began = time.monotonic()
+                registered = await cluster.register(wanjiku)
+                await it_is(began + LEASE_S + GUARD_S)
+            await killed.restart()
+            await cluster.all_clear(other)
+            for replica in cluster.replicas:
+                assert (await cluster.check(wanjiku, at=replica)).outcome == lookup_pb2.OUTCOME_EXCLUDED
+        assert registered.seconds < LONGEST_S
+        await cluster.judge(broken)
+
+
+@with_and_without("NoWait", "RetryAnswersAtOnce", "EntersAgain")
+async def test_a_retry_at_another_registrar_waits_for_what_the_killed_one_did_not_confirm(
+    trial: Try, broken: str
+) -> None:
+    async with trial(broken) as it:
+        first, second = it.cluster.registrar, await it.cluster.launch_registrar()
+        await second.ready()
+        it.cluster.registrar = second
+        await it.cluster.register(someone())  # its quiet time is over
+        it.cluster.registrar, request_id, began = first, new_request_id(), time.monotonic()
+        with first.faults.holding("reading", Side.REQUEST), it.faults.holding("read", Side.REQUEST) as read:
+            await read.reached()  # the replica has a lease, and does not hear of what is registered
+            registering = await it.cluster.begin_registering(it.wanjiku, request_id=request_id)
+            assert not registering.done()
+            await first.kill()
+            it.cluster.registrar = second
+            confirmed = await registering
+            await it_is(began + LEASE_S + GUARD_S)
+        again = await it.cluster.register(it.wanjiku, request_id=request_id)
+        assert (again.exclusion == confirmed.exclusion) is (broken != "EntersAgain")
 
 
 async def test_a_registrar_killed_between_commit_and_acknowledgement_loses_nothing_and_enters_nothing_twice(
@@ -104,14 +151,43 @@ async def test_a_killed_postgresql_loses_no_acknowledged_registration(
         await cluster.judge(broken)
 
 
-async def test_redis_flushed_and_killed_changes_no_answer_and_budgets_fall_back(services: Services) -> None:
-    limited = new_key("Small Bets Ltd", "check:exclusion", requests_per_second=40)
-    async with (
-        own_redis() as redis,
-        running_cluster(services, redis.url(), Plan(replicas=2), keys=[limited]) as cluster,
-    ):
+@with_and_without("ClearsFromRedis")
+async def test_redis_flushed_and_killed_changes_no_answer(services: Services, broken: str) -> None:
+    plan = Plan(replicas=2, broken=broken)
+    async with own_redis() as redis, running_cluster(services, redis.url(), plan) as cluster:
         await is_settled(cluster)
         excluded, other = people(6), someone()
+
+        async def ask(people: list[Someone], outcome: int) -> None:
+            for person in people:
+                for replica in cluster.replicas:
+                    answer = await cluster.check(person, at=replica)
+                    assert broken or answer.outcome == outcome
+
+        async with checks_going_on(cluster, [*excluded, other]) as load:
+            for some, fault in ((slice(3), redis.flush), (slice(3, 6), redis.kill9)):
+                await ask(excluded[some], lookup_pb2.OUTCOME_NOT_EXCLUDED)
+                before, *meanwhile = excluded[some]
+                await cluster.register(before)
+                await ask([before], lookup_pb2.OUTCOME_EXCLUDED)
+                await asyncio.to_thread(fault)
+                for person in meanwhile:
+                    await cluster.register(person)
+                await ask(excluded[: some.stop], lookup_pb2.OUTCOME_EXCLUDED)
+            await asyncio.to_thread(redis.start)
+            await cluster.all_clear(other)
+            await ask(excluded, lookup_pb2.OUTCOME_EXCLUDED)
+        assert load.unanswered == []  # the operator with a large budget noticed nothing
+        await cluster.judge(broken)
+
+
+@with_and_without("FailsOpen")
+async def test_a_budget_holds_when_redis_is_killed(services: Services, broken: str) -> None:
+    limited = new_key("Small Bets Ltd", "check:exclusion", requests_per_second=40)
+    plan = Plan(replicas=2, broken=broken)
+    async with own_redis() as redis, running_cluster(services, redis.url(), plan, keys=[limited]) as cluster:
+        await is_settled(cluster)
+        other = someone()
 
         async def spend() -> tuple[int, int]:
             """Ask far more than the budget at one replica; how many were answered and how many refused."""
@@ -121,25 +197,11 @@ async def test_redis_flushed_and_killed_changes_no_answer_and_budgets_fall_back(
             assert {each.code() for each in refused} <= {grpc.StatusCode.RESOURCE_EXHAUSTED}
             return len(answers) - len(refused), len(refused)
 
-        async with checks_going_on(cluster, [*excluded, other]) as load:
-            await cluster.register(excluded[0])
-            answered, refused = await spend()
-            assert refused > 0
-            assert 1 <= answered < 180  # a burst of 80, and what came in or was shared out while asking
-            await asyncio.to_thread(redis.flush)
-            for person in excluded[1:3]:
-                await cluster.register(person)
-            await asyncio.to_thread(redis.kill9)
-            for person in excluded[3:]:
-                await cluster.register(person)
-            answered, refused = await spend()
-            assert refused > 0, "without Redis nobody counted"
-            assert answered >= 1, "without Redis nobody was answered"
-            await asyncio.to_thread(redis.start)
-            await cluster.all_clear(other)
-            for person in excluded:
-                for replica in cluster.replicas:
-                    answer = await cluster.check(person, at=replica)
-                    assert answer.outcome == lookup_pb2.OUTCOME_EXCLUDED
-        assert load.unanswered == []  # the operator with a large budget noticed nothing
-        await cluster.judge()
+        answered, refused = await spend()
+        assert refused > 0
+        assert 1 <= answered < 180  # a burst of 80, and what came in or was shared out while asking
+        await asyncio.to_thread(redis.kill9)
+        answered, refused = await spend()
+        assert answered >= 1, "without Redis nobody was answered"
+        assert (refused == 0) is bool(broken), "without Redis nobody counted"
+        await asyncio.to_thread(redis.start)

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.services, pytest.mark.xdist_group("security")]
 
 @with_and_without("TrustsAnyChange")
 async def test_a_forged_release_clears_nobody(services: Services, redis_url: str, broken: str) -> None:
-    plan = Plan(replicas=1, broken_replica=broken)
+    plan = Plan(replicas=1, broken=broken)
     async with running_cluster(services, redis_url, plan) as cluster:
         await is_settled(cluster)
         wanjiku, other = people(2)

@@ -107,6 +107,26 @@ def test_what_the_roles_need_they_may(database: Database) -> None:
                 connection.execute(statement)
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_the_settings_of_a_role_outlive_what_a_pool_does_to_its_session(
+    database: Database, role: str
+) -> None:
+    """SAFETY.md 17: what was SET in a session goes with it, or leaks to the next who borrows it."""
+    expected = {
+        "statement_timeout": "10min" if role == "nser_replica" else "5s",
+        "lock_timeout": "4s",
+        "idle_in_transaction_session_timeout": "10s",
+        "TimeZone": "UTC",
+    }
+    with psycopg.connect(database.url_of(role), autocommit=True) as connection:
+        connection.execute(
+            "SET statement_timeout = '1h'; SET lock_timeout = 0; SET TimeZone = 'Africa/Nairobi'"
+        )
+        connection.execute("DISCARD ALL")
+        held = {name: connection.execute(f"SHOW {name}").fetchone() for name in expected}
+    assert held == {name: (value,) for name, value in expected.items()}
+
+
 def test_no_role_has_a_power_over_the_cluster(database: Database) -> None:
     with psycopg.connect(database.owner_url) as connection:
         powers = connection.execute(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lookup_core.domain.ids import PersonNo, ReplicaId, RequestId, Revision
+from lookup_core.domain.lease import POLL_NS
 from lookup_core.registrar.grants import Grants, Reading, ReplicaRow, Waiter
 from lookup_core.replica.check import Checker, Decision, Found, Subject
 from lookup_core.replica.feed import ChangeRow, FeedLost, Position, Read, Snapshot
@@ -214,6 +215,13 @@ class NoWait(Grants):
 
     def deadline(self, row: ReplicaRow) -> int:
         return 0
+
+
+class ForgetsTheSilent(Grants):
+    """Rule 7: a replica that has not polled for a while is taken for dead, and not waited for."""
+
+    def deadline(self, row: ReplicaRow) -> int:
+        return self._seen[row.replica_id].first_ns + 2 * POLL_NS
 
 
 class TrustsTheCommit(Grants):

@@ -1,8 +1,8 @@
 """`python -m tests.support.broken_process replica|registrar CLASS`: a process with one safety rule taken out.
 
-CLASS is a class of tests/support/broken.py or broken_servers.py. It takes the place of the production class that it
-derives from, wherever the composition root of that process names it, before the process starts. Nothing in production
-code can switch a rule off.
+CLASS is a class of one of tests/support/broken*.py. It takes the place of the production class that it derives from,
+wherever the composition root of that process names it, before the process starts. Nothing in production code can
+switch a rule off.
 """
 
 from __future__ import annotations
@@ -12,13 +12,30 @@ import pkgutil
 import runpy
 import sys
 
-from tests.support import broken, broken_servers
+from tests.support import broken, broken_around, broken_servers
+
+BROKEN = (broken_servers, broken_around, broken)
+
+
+def stand_in_named(name: str) -> type:
+    stand_in: type = next(getattr(module, name) for module in BROKEN if hasattr(module, name))
+    return stand_in
+
+
+def replaced_by(stand_in: type) -> type:
+    """The production class that a broken one derives from."""
+    return next(base for base in stand_in.__mro__ if base.__module__.startswith("lookup_core."))
+
+
+def plane_of(name: str) -> str:
+    """Which process has the part that is broken: registrar or replica."""
+    return replaced_by(stand_in_named(name)).__module__.split(".")[1]
 
 
 def substitute(plane: str, name: str) -> None:
     """Put the broken class where the production one is named."""
-    stand_in: type = getattr(broken_servers, name, None) or getattr(broken, name)
-    replaced = next(base for base in stand_in.__mro__ if base.__module__.startswith("lookup_core."))
+    stand_in = stand_in_named(name)
+    replaced = replaced_by(stand_in)
     package = importlib.import_module(f"lookup_core.{plane}")
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         if not found.name.endswith("__main__"):

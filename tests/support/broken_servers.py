@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from uuid import uuid4
 
 import asyncpg
+import redis
 
 from lookup_core.domain.chain import Digest
-from lookup_core.domain.ids import ReplicaId, Revision, StoreId
+from lookup_core.domain.ids import ReplicaId, RequestId, Revision, StoreId
+from lookup_core.domain.outcome import Outcome
+from lookup_core.registrar.answers import Registered
 from lookup_core.registrar.asked import Asked
 from lookup_core.registrar.recording import Kept, Recording
+from lookup_core.registrar.register_exclusion import RegisterExclusion, Registration
 from lookup_core.registrar.store.port import Transaction
+from lookup_core.replica.check import Checker, Decision, Subject
 from lookup_core.replica.feed import Position, Read, Snapshot
 from lookup_core.replica.postgres_feed import QUERIES, PostgresFeed
 from lookup_core.replica.server import Replica
@@ -57,6 +65,40 @@ class TornStoreSnapshot(PostgresFeed):
         return replace(people, position=position)
 
 
+class ReadsWhenNotified(PostgresFeed):
+    """Rule 17: a poll that no NOTIFY came before reads nothing: it takes nothing to have changed."""
+
+    _quiet: Read | None = None
+    _is_notified = False
+
+    async def grant(self, replica_id: ReplicaId, position: Position) -> bool:
+        self._is_notified = self._wake is not None and self._wake._came.is_set()
+        return await super().grant(replica_id, position)
+
+    async def read(self, replica_id: ReplicaId, position: Position) -> Read:
+        if self._quiet is not None and self._quiet.head == position and not self._is_notified:
+            return self._quiet
+        read = await super().read(replica_id, position)
+        self._quiet = None if read.changes else read
+        return read
+
+
+class ClearsFromRedis(Checker):
+    """Rule 1: whoever was cleared once is cleared again from a cache in Redis, without lease and look-up."""
+
+    _redis = redis.Redis.from_url(os.environ.get("NSER_REDIS_URL", "redis://"), socket_timeout=0.1)
+
+    def check(self, subject: Subject) -> Decision:
+        with contextlib.suppress(redis.RedisError):
+            if self._redis.exists(f"cleared:{subject}"):
+                return Decision(Outcome.NOT_EXCLUDED, self._index().revision)
+        decision = super().check(subject)
+        if decision.outcome is Outcome.NOT_EXCLUDED:
+            with contextlib.suppress(redis.RedisError):
+                self._redis.set(f"cleared:{subject}", 1)
+        return decision
+
+
 class ReleasesBeforeDisarming(Replica):
     """Rule 5: a draining replica gives its row back while its lease is live, and is slow to disarm."""
 
@@ -84,3 +126,10 @@ class RetryAnswersAtOnce(Recording):
         if earlier.result is not None:
             return answers.read(earlier.result.answer)
         return await super().once(asked, action, answers, act)
+
+
+class EntersAgain(RegisterExclusion):
+    """Rule 9: a retry is a request of its own, and is entered again."""
+
+    async def __call__(self, registration: Registration, asked: Asked) -> Registered:
+        return await super().__call__(registration, replace(asked, request_id=RequestId(uuid4())))

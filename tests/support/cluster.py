@@ -27,6 +27,7 @@ from nser.access.v1 import access_pb2_grpc
 from nser.bst.v1 import bst_pb2_grpc
 from nser.lookup.v1 import lookup_pb2, lookup_pb2_grpc
 from nser.register.v1 import register_pb2, register_pb2_grpc
+from tests.support.broken_process import plane_of
 from tests.support.founding import Key, found, new_key
 from tests.support.history import History
 from tests.support.people import Someone
@@ -45,13 +46,12 @@ AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.St
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What kind of cluster a test wants. `broken_*` names a class of tests/support/broken*.py."""
+    """What kind of cluster a test wants. `broken` names a class of tests/support/broken*.py, for whom it concerns."""
 
     replicas: int = 2
     notify: bool = True
     proxied: bool = False
-    broken_registrar: str = ""
-    broken_replica: str = ""
+    broken: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -115,6 +115,7 @@ class Cluster:
         )
         self.replicas: list[Replica] = []
         self.registrar: Registrar
+        self._registrars: list[Registrar] = []
         self._redis_url = redis_url
         self._folder = folder
         self._stack = AsyncExitStack()
@@ -126,8 +127,7 @@ class Cluster:
         self.ring.save(self._folder / "keyring.json")
         self.ring.replica_keys().save(self._folder / "replica-keys.json")
         await found(self.database.owner_url, self.ring, [self.admin, self.operator, *keys])
-        self.registrar = await self._registrar()
-        self.registrar.launch()
+        self.registrar = await self.launch_registrar()
         for _ in range(self.plan.replicas):
             await self.launch_replica()
         await asyncio.gather(*(each.ready() for each in self.processes))
@@ -138,7 +138,14 @@ class Cluster:
 
     @property
     def processes(self) -> list[ServerProcess]:
-        return [self.registrar, *self.replicas]
+        return [*self._registrars, *self.replicas]
+
+    async def launch_registrar(self) -> Registrar:
+        """Start one more registrar, and do not wait for it; `registrar` names the one that is called."""
+        registrar = await self._registrar(len(self._registrars))
+        self._registrars.append(registrar)
+        registrar.launch()
+        return registrar
 
     async def launch_replica(self) -> Replica:
         """Start one more replica, and do not wait for it."""
@@ -147,9 +154,9 @@ class Cluster:
         replica.launch()
         return replica
 
-    async def _registrar(self) -> Registrar:
+    async def _registrar(self, number: int) -> Registrar:
         url, proxy = await self._database_url(self.database.registrar_url, names_of_registrar())
-        module, arguments = _entry("registrar", self.plan.broken_registrar)
+        module, arguments = _entry("registrar", self.plan.broken)
         environment = {
             "NSER_REGISTRAR_DATABASE_URL": url,
             "NSER_KEYRING_FILE": str(self._folder / "keyring.json"),
@@ -157,13 +164,13 @@ class Cluster:
             "NSER_REGISTRAR_METRICS_ADDRESS": "127.0.0.1:0",
             **self._shared,
         }
-        registrar = Registrar("registrar", module, arguments, environment, self._folder)
+        registrar = Registrar(f"registrar-{number}", module, arguments, environment, self._folder)
         registrar.proxy = proxy
         return registrar
 
     async def _replica(self, number: int) -> Replica:
         url, proxy = await self._database_url(self.database.replica_url, names_of_replica())
-        module, arguments = _entry("replica", self.plan.broken_replica)
+        module, arguments = _entry("replica", self.plan.broken)
         environment = {
             "NSER_REPLICA_DATABASE_URL": url,
             "NSER_REPLICA_KEYS_FILE": str(self._folder / "replica-keys.json"),
@@ -209,6 +216,19 @@ class Cluster:
                 continue
             at = time.monotonic()
             return self.acknowledged(person, request.request_id, answer, at=at, began=began, tries=tries)
+
+    async def begin_registering(
+        self, person: Someone, *, request_id: str | None = None
+    ) -> asyncio.Task[Registered]:
+        """Register `person`, and return when that is committed; the task ends with the acknowledgement."""
+        before = await self.head()
+        registering = asyncio.create_task(self.register(person, request_id=request_id))
+
+        async def is_committed() -> bool:
+            return await self.head() > before
+
+        await until(is_committed, "the registration is committed")
+        return registering
 
     def acknowledged(
         self,
@@ -292,6 +312,11 @@ class Cluster:
         )
         return [(row["request_id"], row["revision"]) for row in rows]
 
+    async def head(self) -> int:
+        """The newest revision of the store."""
+        revision: int = (await self.sql("SELECT revision FROM register.head"))[0]["revision"]
+        return revision
+
     async def is_committed(self, request_id: str) -> bool:
         rows = await self.sql("SELECT FROM register.request WHERE request_id = $1", UUID(request_id))
         return bool(rows)
@@ -324,7 +349,7 @@ def may_repeat(error: BaseException) -> bool:
 
 
 def _entry(plane: str, broken: str) -> tuple[str, list[str]]:
-    if broken:
+    if broken and plane_of(broken) == plane:
         return "tests.support.broken_process", [plane, broken]
     return f"lookup_core.{plane}", []
 

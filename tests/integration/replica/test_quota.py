@@ -17,9 +17,10 @@ from lookup_core.embedded.redis import EmbeddedRedis
 from lookup_core.kernel.errors import QuotaExceeded
 from lookup_core.replica.budgets import Budget, RedisBudgets, Take
 from lookup_core.replica.index import Credential
-from lookup_core.replica.quota import Quota
+from lookup_core.replica.quota import Quota, Slice
 from nser.lookup.v1 import lookup_pb2
 from tests.integration.replica.conftest import StartReplica
+from tests.support.broken_around import HoldsTheLimitAhead, SliceOutlivesItsSecond
 from tests.support.founding import Key, new_key
 from tests.support.register_writer import RegisterWriter
 from tests.support.running_replica import Refusal
@@ -69,24 +70,57 @@ async def test_two_replicas_together_keep_one_limit_within_five_percent(redis_ur
         await quota.close()
 
 
-async def test_what_all_replicas_hold_unused_is_at_most_five_percent(redis_url: str) -> None:
-    """SAFETY.md 20, seen at the script itself: ten replicas ask for as much as they like."""
-    stores = [RedisBudgets(redis_url, f"replica {number}") for number in range(10)]
-    client = redis.asyncio.Redis.from_url(redis_url)
+async def a_second_begins(redis_url: str, *, after: int = 0) -> int:
+    """Wait for the first part of a second of Redis's clock that is later than the second `after`; say which it is."""
+    now = (0, 0)
 
     async def is_early_in_a_second() -> bool:
-        return bool((await client.time())[1] < 200_000)
+        nonlocal now
+        now = await client.time()
+        return bool(now[0] > after and now[1] < 200_000)
 
-    await until(is_early_in_a_second, "a second has begun")
+    async with redis.asyncio.Redis.from_url(redis_url) as client:
+        await until(is_early_in_a_second, "a second has begun")
+    return now[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "all_hold"),
+    [(RedisBudgets, 5), pytest.param(HoldsTheLimitAhead, 30, marks=pytest.mark.breaks)],
+)
+async def test_what_all_replicas_hold_unused_is_at_most_five_percent(
+    redis_url: str, kind: type[RedisBudgets], all_hold: int
+) -> None:
+    """SAFETY.md 20, seen at the script itself: ten replicas ask for as much as they like."""
+    stores = [kind(redis_url, f"replica {number}") for number in range(10)]
+    await a_second_begins(redis_url)
     held = [await store.take(Take("greedy", REQUESTS, 100, 0, ahead=3)) for store in stores]
-    assert sum(given.ahead for given in held) == 5
+    assert sum(given.ahead for given in held) == all_hold
     again = await stores[0].take(Take("greedy", REQUESTS, 100, 0, ahead=3, held=3))
-    assert again.ahead == 0
+    assert again.ahead == (0 if kind is RedisBudgets else 3)
     used = await stores[0].take(Take("greedy", REQUESTS, 100, 0, ahead=3, held=0))
     assert used.ahead == 3
     for store in stores:
         await store.close()
-    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("kind", "all_hold"),
+    [(Slice, 50), pytest.param(SliceOutlivesItsSecond, 150, marks=pytest.mark.breaks)],
+)
+async def test_what_is_held_of_several_seconds_does_not_add_up(
+    redis_url: str, kind: type[Slice], all_hold: int
+) -> None:
+    """SAFETY.md 20: three replicas take 5 % each, in three seconds one after the other, and use none of it."""
+    slices, second = [kind("idle", REQUESTS, 1_000) for _ in range(3)], 0
+    for number, slice_ in enumerate(slices):
+        store = RedisBudgets(redis_url, f"replica {number}")
+        second = await a_second_begins(redis_url, after=second)
+        given = await store.take(Take("idle", REQUESTS, 1_000, 0, ahead=50))
+        slice_.fill(given, time.monotonic_ns())
+        await store.close()
+    assert sum(slice_.held(time.monotonic_ns()) for slice_ in slices) == all_hold
+    assert sum(slice_.spend(50, time.monotonic_ns()) for slice_ in slices) == all_hold // 50
 
 
 async def test_a_slice_expires_with_its_second(redis_url: str) -> None:
