@@ -57,8 +57,8 @@ class LookupService:
         return grpc.method_handlers_generic_handler(
             SERVICE,
             {
-                "Check": grpc.unary_unary_rpc_method_handler(self.check),
-                "BatchCheck": grpc.unary_unary_rpc_method_handler(self.batch_check),
+                "Check": grpc.stream_unary_rpc_method_handler(self.check),
+                "BatchCheck": grpc.stream_unary_rpc_method_handler(self.batch_check),
                 "StreamCheck": grpc.stream_stream_rpc_method_handler(self.stream_check),
             },
         )
@@ -68,14 +68,14 @@ class LookupService:
         for stream in list(self._streams):
             stream.end(Draining())
 
-    async def check(self, raw: bytes, context: Context) -> bytes:
-        async def answer(call: Call) -> Message:
+    async def check(self, _requests: object, context: Context) -> bytes:
+        async def answer(call: Call, raw: bytes) -> Message:
             return await self._lookups.check(call, parsed(lookup_pb2.CheckRequest, raw, "subject"))
 
         return await self._unary("Check", context, answer)
 
-    async def batch_check(self, raw: bytes, context: Context) -> bytes:
-        async def answer(call: Call) -> Message:
+    async def batch_check(self, _requests: object, context: Context) -> bytes:
+        async def answer(call: Call, raw: bytes) -> Message:
             request = parsed(lookup_pb2.BatchCheckRequest, raw, "subjects", LARGEST_BATCH)
             return await self._lookups.check_many(call, request)
 
@@ -102,11 +102,16 @@ class LookupService:
         finally:
             metrics.called("StreamCheck", code, time.perf_counter() - begun)
 
-    async def _unary(self, rpc: str, context: Context, answer: Callable[[Call], Awaitable[Message]]) -> bytes:
+    async def _unary(
+        self, rpc: str, context: Context, answer: Callable[[Call, bytes], Awaitable[Message]]
+    ) -> bytes:
         begun, code, correlation_id = time.perf_counter(), "CANCELLED", ""
         try:
             correlation_id = await _greet(context)
-            response = await answer(self._call(context, correlation_id))
+            call = self._call(context, correlation_id)
+            # Taken as a stream of one: grpc.aio never answers a unary call that ends without its message.
+            raw = await context.read()
+            response = await answer(call, b"" if raw is grpc.aio.EOF else raw)
             code = "OK"
             return response.SerializeToString()
         except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the caller gets a status

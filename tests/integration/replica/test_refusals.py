@@ -17,6 +17,7 @@ from nser.lookup.v1 import lookup_pb2
 from nser.type.v1 import identity_pb2
 from tests.integration.replica.conftest import StartReplica
 from tests.support.founding import Key, new_key
+from tests.support.plain_http2 import post
 from tests.support.register_writer import RegisterWriter
 from tests.support.running_replica import Refusal, RunningReplica
 from tests.support.waiting import until
@@ -38,6 +39,19 @@ async def refused(replica: RunningReplica, method: str, body: bytes, key: Key | 
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await call(body, metadata=(key or replica.key).metadata, timeout=10)
     return Refusal(raised.value)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/grpc+json"])
+@pytest.mark.parametrize("body", [b"", b'{"phone": "0712345678"}', b"\0\0\0\0\x02{}"])
+async def test_what_is_no_grpc_is_refused_at_once(
+    replica: RunningReplica, content_type: str, body: bytes
+) -> None:
+    sent, address = {"content-type": content_type, "te": "trailers"}, replica.replica.address
+    for path in (CHECK, BATCH):
+        assert await post(address, path, sent, body) is grpc.StatusCode.UNAUTHENTICATED
+        with_key = sent | dict(replica.key.metadata)
+        assert await post(address, path, with_key, body) is grpc.StatusCode.INVALID_ARGUMENT
+    await replica.check(lookup_pb2.Subject(phone=GOOD))  # it goes on serving
 
 
 @pytest.fixture
