@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from lookup_core.domain.errors import SENT, InvalidIdentity
-from lookup_core.domain.text import DASHES, LONGEST_INPUT, clean
+from lookup_core.domain.text import DASHES, LONGEST_INPUT, SPACES, clean
 
 # Raised whenever the same input would give another canonical text; such a change is a rotation of the blind
 # indexes (SAFETY.md 22).
@@ -72,7 +72,7 @@ def parse_document_type(text: str, field: str = "document.type") -> DocumentType
         return DocumentType.NATIONAL_ID
     try:
         if len(text) <= LONGEST_INPUT:
-            return DocumentType(text.strip().lower())
+            return DocumentType(text.strip(SPACES).lower())
     except ValueError:
         pass
     message = (

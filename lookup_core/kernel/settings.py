@@ -121,7 +121,12 @@ class ReplicaSettings(ProcessSettings):
     address: Address = Field(default_factory=_on(REPLICA_PORT), examples=["127.0.0.1:50051"])
     metrics_address: Address = Field(default_factory=_on(REPLICA_METRICS_PORT), examples=["127.0.0.1:9102"])
     highwater_file: Path | None = Field(default=None, examples=["/var/lib/nser/highwater"])
+    threads: int = Field(default=0, ge=0, le=256, examples=["2"])
+    tls_chain_file: Path | None = Field(default=None, examples=["/etc/nser/replica.pem"])
+    tls_key_file: Path | None = Field(default=None, examples=["/etc/nser/replica.key"])
+    tls_callers_file: Path | None = Field(default=None, examples=["/etc/nser/operators-ca.pem"])
     lookup_log: bool = Field(default=True, examples=["true"])
+    lookup_log_dir: Path | None = Field(default=None, examples=["/var/lib/nser/lookup-log"])
 
 
 Settings = TypeVar("Settings", bound=BaseSettings)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from lookup_core._dataplane import Index
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import ReplicaId, Revision, StoreId
-from lookup_core.replica.index import Index
 
 
 class FeedLost(Exception):

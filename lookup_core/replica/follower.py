@@ -17,14 +17,13 @@ from enum import StrEnum
 
 import structlog
 
+from lookup_core._dataplane import Index, Lease
 from lookup_core.domain import chain
 from lookup_core.domain.ids import ReplicaId, Revision
-from lookup_core.domain.lease import POLL_NS, Lease
+from lookup_core.domain.lease import POLL_NS
 from lookup_core.kernel.clock import Clock
 from lookup_core.replica.feed import ChangeRow, Feed, FeedLost, Position, Read
 from lookup_core.replica.highwater import HighWater, StoreBehind
-from lookup_core.replica.index import Index
-from nser.feed.v1 import feed_pb2
 
 log = structlog.get_logger()
 
@@ -45,7 +44,10 @@ class FeedBroken(Exception):
 
 
 class Follower:
-    """Keeps one index and one lease. `new_id` makes the id of a replica row: one for each enrolment."""
+    """Keeps one index and one lease.
+
+    `new_id` makes the id of a replica row: one for each enrolment. `serve` is told of each index that was loaded.
+    """
 
     def __init__(
         self,
@@ -57,19 +59,21 @@ class Follower:
         key_version: int,
         highwater: HighWater,
         new_id: Callable[[], ReplicaId],
+        serve: Callable[[Index], None],
     ) -> None:
         self.feed = feed
         self.lease = lease
         self.clock = clock
         self.highwater = highwater
         self.phase = Phase.LOADING
-        self.index = Index()
+        self.index: Index | None = None
         self.replica_id: ReplicaId | None = None
         self.timeline = ""
         self.polls = 0
         self._feed_key = feed_key
         self._key_version = key_version
         self._new_id = new_id
+        self._serve = serve
         self._position: Position | None = None
         self._advanced = asyncio.Condition()
         self._forced = asyncio.Event()
@@ -120,9 +124,10 @@ class Follower:
         if self.phase is Phase.DRAINING:
             return
         self.index = snapshot.index
+        self._serve(snapshot.index)
         self._position = snapshot.position
         self.phase = Phase.FOLLOWING
-        log.info("replica.loaded", revision=snapshot.position.revision, people=len(snapshot.index))
+        log.info("replica.loaded", revision=snapshot.position.revision, people=snapshot.index.people)
 
     async def verify(self, replica_id: ReplicaId, *, since: Position, until: Position) -> None:
         """Hold a snapshot to what was seen of the store: `until` must follow from `since` (SAFETY.md 13, 14).
@@ -162,7 +167,7 @@ class Follower:
             self._settle(waiting, reached=False)
             raise
         if granted and self.may_arm(read):
-            self.lease.arm(self.position.revision, sent_ns=sent_ns)
+            self.lease.arm(sent_ns)
         if self.may_arm(read):
             self._settle(waiting, reached=granted)
         else:
@@ -191,11 +196,19 @@ class Follower:
             self.timeline = read.timeline
         for row in read.changes:
             self._position = self.verified(self.position, row)
-            self.index.apply(row.revision, feed_pb2.Change.FromString(row.statements))
+            self.apply(row)
         reached = self.position
         if reached.revision == read.head.revision and not chain.is_same(reached.digest, read.head.digest):
             raise FeedBroken(f"the head's digest at revision {reached.revision} is not that of its changes")
         self.highwater.note(reached)
+
+    def apply(self, row: ChangeRow) -> None:
+        """Make a verified change visible. Raises FeedBroken for one that the index cannot hold."""
+        assert self.index is not None, "a change arrived before the first load"
+        try:
+            self.index.apply(row.revision, row.statements)
+        except ValueError as unfit:
+            raise FeedBroken(f"revision {row.revision}: {unfit}") from unfit
 
     def refuse_older(self, asked: Position, read: Read) -> None:
         """Raise StoreBehind where the store lost or replaced what this replica holds: reloading would drop it."""

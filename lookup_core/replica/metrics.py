@@ -3,86 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    generate_latest,
-)
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-BUCKETS_S: Final = (
-    0.0001,
-    0.00025,
-    0.0005,
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-)
+if TYPE_CHECKING:
+    from lookup_core._dataplane import Counters
 
 
 class Metrics:
-    """Counters of what was answered, and gauges that are read when somebody looks."""
+    """What the data plane has counted, and gauges that are read when somebody looks."""
 
-    def __init__(self) -> None:
+    def __init__(self, counters: Callable[[], Counters]) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self._calls = Counter(
-            "nser_replica_calls", "Calls by RPC and status code.", ["rpc", "code"], registry=self.registry
-        )
-        self._answers = Counter(
-            "nser_replica_answers",
-            "Answers about people by RPC and outcome.",
-            ["rpc", "outcome"],
-            registry=self.registry,
-        )
-        self._seconds = Histogram(
-            "nser_replica_call_seconds",
-            "Time from a call's arrival to its answer.",
-            ["rpc"],
-            buckets=BUCKETS_S,
-            registry=self.registry,
-        )
-        self.streams = Gauge("nser_replica_open_streams", "Streams that are open.", registry=self.registry)
-        # Children are kept: labels() costs more than the count itself.
-        self._kept_calls: dict[tuple[str, str], Counter] = {}
-        self._kept_answers: dict[tuple[str, str], Counter] = {}
-        self._kept_seconds: dict[str, Histogram] = {}
-
-    def called(self, rpc: str, code: str, seconds: float) -> None:
-        """One call, or one message of a stream, has ended."""
-        if (calls := self._kept_calls.get((rpc, code))) is None:
-            calls = self._kept_calls[rpc, code] = self._calls.labels(rpc, code)
-        calls.inc()
-        if (histogram := self._kept_seconds.get(rpc)) is None:
-            histogram = self._kept_seconds[rpc] = self._seconds.labels(rpc)
-        histogram.observe(seconds)
-
-    def answered(self, rpc: str, outcomes: Iterable[str]) -> None:
-        """Answers were given."""
-        for outcome in outcomes:
-            self.answered_many(rpc, outcome, 1)
-
-    def answered_many(self, rpc: str, outcome: str, count: int) -> None:
-        """`count` answers of one outcome were given."""
-        if (answers := self._kept_answers.get((rpc, outcome))) is None:
-            answers = self._kept_answers[rpc, outcome] = self._answers.labels(rpc, outcome)
-        answers.inc(count)
+        self.registry.register(_Counted(counters))
 
     def watch(self, read: Callable[[], Mapping[str, float]]) -> None:
         """Show what `read` gives, at every look. Names that end in `_total` are counters."""
@@ -93,22 +31,66 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+class _Counted(Collector):
+    """The data plane's counters, added up over its threads."""
+
+    def __init__(self, counters: Callable[[], Counters]) -> None:
+        self._counters = counters
+
+    def collect(self) -> Iterator[Metric]:
+        counted = self._counters()
+        calls = CounterMetricFamily(
+            "nser_replica_calls", "Calls by RPC and status code.", labels=["rpc", "code"]
+        )
+        for rpc, code, count in counted["calls"]:
+            calls.add_metric([rpc, code], count)
+        answers = CounterMetricFamily(
+            "nser_replica_answers", "Answers about people by RPC and outcome.", labels=["rpc", "outcome"]
+        )
+        for rpc, outcome, count in counted["answers"]:
+            answers.add_metric([rpc, outcome], count)
+        seconds = HistogramMetricFamily(
+            "nser_replica_call_seconds", "Time from a call's arrival to its answer.", labels=["rpc"]
+        )
+        for rpc, (buckets, total) in counted["seconds"].items():
+            seconds.add_metric([rpc], buckets, total)
+        yield from (calls, answers, seconds)
+        yield _gauge("open_streams", counted["open_streams"])
+        yield _gauge("open_connections", counted["open_connections"])
+        yield _counter("refused_connections", counted["refused_connections"])
+        yield _counter("failed_handshakes", counted["failed_handshakes"])
+        yield _counter("dropped_connections", counted["dropped_connections"])
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+
 class _AsRead(Collector):
     def __init__(self, read: Callable[[], Mapping[str, float]]) -> None:
         self._read = read
 
     def collect(self) -> Iterator[Metric]:
         for name, value in self._read().items():
-            if name.endswith("_total"):
-                yield CounterMetricFamily(f"nser_replica_{name}", MEANINGS[name], value=value)
-            else:
-                yield GaugeMetricFamily(f"nser_replica_{name}", MEANINGS[name], value=value)
+            yield (_counter if name.endswith("_total") else _gauge)(name, value)
 
     def describe(self) -> Iterable[Metric]:
         return ()
 
 
+def _counter(name: str, value: float) -> Metric:
+    return CounterMetricFamily(f"nser_replica_{name}", MEANINGS[name], value=value)
+
+
+def _gauge(name: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"nser_replica_{name}", MEANINGS[name], value=value)
+
+
 MEANINGS: Final[Mapping[str, str]] = {
+    "open_streams": "Streams that are open.",
+    "open_connections": "Connections that are open.",
+    "refused_connections": "Connections that were refused because there were too many.",
+    "failed_handshakes": "Connections that ended before their TLS handshake did.",
+    "dropped_connections": "Connections that ended by a fault of the transport or the caller.",
     "people": "People in the index.",
     "excluded": "People in the index who are excluded.",
     "revision": "The revision that the index has.",
@@ -123,5 +105,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "quota_fallbacks_total": "Decisions about a budget that were made by the local share.",
     "lookup_log_waiting": "Lookup log entries that wait to be shipped.",
     "lookup_log_shipped_total": "Lookup log entries that were stored.",
-    "lookup_log_dropped_total": "Lookup log entries that were lost because the queue was full.",
+    "lookup_log_dropped_total": "Lookup log entries that were lost: the queue, or the disk, was full.",
+    "lookup_log_disk_bytes": "Bytes of segments of the lookup log that are not shipped.",
+    "lookup_log_damaged_total": "Segments of the lookup log that were set aside as damaged.",
 }

@@ -50,31 +50,29 @@ UPDATE register.replica SET released = true WHERE replica_id = $1
 -- The position that a snapshot is stamped with (SAFETY.md 6); first statement of a REPEATABLE READ transaction.
 SELECT store_id, revision, digest, key_version FROM register.head
 
--- name: load_people
-SELECT person_no, phones, documents, token, rotated_tokens, revoked_tokens, risk_level, requires_screening,
-       last_assessment, previously_excluded, exclusions
-FROM register.feed_person
+-- name: load_person
+SELECT person_no, risk_level, requires_screening, last_assessment_ms FROM register.load_person
+
+-- name: load_identifier
+SELECT person_no, is_phone, blind FROM register.load_identifier
+
+-- name: load_token
+SELECT person_no, token, state FROM register.load_token
+
+-- name: load_exclusion
+SELECT person_no, exclusion_id, is_released FROM register.load_exclusion
 
 -- name: load_keys
 SELECT key_id, mac, operator_id, scopes, requests_per_second, people_per_second, active FROM register.feed_key
 
--- name: log_lookups
--- At least once from us, exactly once in the table: (at, replica_id, sequence) is the entry's own name. What all
--- entries of one call have in common is sent once, outcomes as one byte for each entry ($10, an index into $11 and $12),
--- tokens for those entries alone that have one ($13 their places, $14). $1 replica_id; of calls: $2 at, $3 operator_id,
--- $4 key_id, $5 purpose, $6 correlation_id, $7 revision, $8 first sequence, $9 how many entries.
-INSERT INTO register.lookup_log (at, replica_id, sequence, operator_id, key_id, purpose, outcome, basis, token,
-                                 revision, correlation_id)
-SELECT call.at, $1, call.first + number, call.operator_id, call.key_id, call.purpose,
-       ($11::text[])[get_byte($10, call.place::integer + number) + 1],
-       ($12::text[])[get_byte($10, call.place::integer + number) + 1],
-       known.token, call.revision, call.correlation_id
-FROM (
-    SELECT *, sum(entries) OVER (ORDER BY nth) - entries AS place
-    FROM unnest($2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
-                $9::integer[]) WITH ORDINALITY
-         AS sent(at, operator_id, key_id, purpose, correlation_id, revision, first, entries, nth)
-) AS call
-CROSS JOIN LATERAL generate_series(0, call.entries - 1) AS number
-LEFT JOIN unnest($13::integer[], $14::bytea[]) AS known(place, token) ON known.place = call.place::integer + number
+-- name: log_segment
+-- First in the transaction that stores a segment's entries: who finds the row there has nothing to store. Nothing comes
+-- back then. $1 replica_id, $2 number, $3 entries, $4 and $5 microseconds since 1970, $6 sha256, $7 previous, $8 checkpoint.
+INSERT INTO register.lookup_segment (replica_id, number, entries, first_at, last_at, sha256, previous_sha256, checkpoint)
+VALUES ($1, $2, $3, timestamptz 'epoch' + $4::bigint * interval '1 microsecond',
+        timestamptz 'epoch' + $5::bigint * interval '1 microsecond', $6, $7, $8)
 ON CONFLICT DO NOTHING
+RETURNING number
+
+-- name: logged_segment
+SELECT sha256 FROM register.lookup_segment WHERE replica_id = $1 AND number = $2

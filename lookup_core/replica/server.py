@@ -7,13 +7,11 @@ import contextlib
 import os
 from typing import Final
 
-import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
+from lookup_core._dataplane import DataPlane, Lease, LookupLog
 from lookup_core.domain.ids import ReplicaId
-from lookup_core.domain.lease import MILLISECOND, Lease
+from lookup_core.domain.lease import MILLISECOND
 from lookup_core.kernel.clock import SystemClock
 from lookup_core.kernel.errors import SettingsRefused
 from lookup_core.kernel.ids import new_id
@@ -21,35 +19,17 @@ from lookup_core.kernel.keyring import ReplicaKeys
 from lookup_core.kernel.process import tell_ready
 from lookup_core.kernel.settings import ReplicaSettings
 from lookup_core.kernel.status_page import StatusPage
-from lookup_core.replica.authentication import Authentication
-from lookup_core.replica.budgets import RedisBudgets
-from lookup_core.replica.check import Checker
-from lookup_core.replica.consistency import Consistency
 from lookup_core.replica.feed import FeedLost
 from lookup_core.replica.follower import Follower, Phase
 from lookup_core.replica.highwater import HighWater
-from lookup_core.replica.lookup_log import LookupLog
-from lookup_core.replica.lookups import Lookups
 from lookup_core.replica.metrics import Metrics
 from lookup_core.replica.postgres_feed import PostgresFeed
-from lookup_core.replica.quota import Quota
-from lookup_core.replica.rpc.lookup import SERVICE, LookupService
+from lookup_core.replica.shipping import Shipping
 
 log = structlog.get_logger()
 
-HEALTH_S: Final = 0.05
+LOOK_S: Final = 0.05
 FLUSH_S: Final = 5.0
-OPTIONS: Final = (
-    ("grpc.so_reuseport", 0),  # a port that is taken is an error, not half of the calls
-    ("grpc.max_concurrent_streams", 1_000),
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-    # Above what the handlers take, so that what is too large is refused with a reason and a fix.
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
-    ("grpc.max_send_message_length", 16 * 1024 * 1024),
-)
 
 
 class Replica:
@@ -64,43 +44,42 @@ class Replica:
         self.lease = Lease()
         self._settings = settings
         self._clock = SystemClock()
+        self._loop = asyncio.get_running_loop()
         self._feed = PostgresFeed(
             settings.database_url,
             key_version=keys.blind.version,
             address=settings.address,
             notify=settings.notify,
         )
+        self._log, self._shipping = self._build_log()
+        self.plane = self._build_plane(keys)
         self.follower = self._follow(keys)
-        self._budgets = (
-            None if settings.redis_url is None else RedisBudgets(settings.redis_url, str(self.replica_id))
-        )
-        self._quota = Quota(self._budgets, lambda: self._feed.live_replicas)
-        self._consistency = Consistency(self.follower, keys.revision)
-        self._log = LookupLog(settings.database_url, self.replica_id) if settings.lookup_log else None
-        self._metrics = Metrics()
+        self._metrics = Metrics(self.plane.counters)
         self._metrics.watch(self._gauges)
-        self._service = LookupService(self._lookups(keys))
         self._page = StatusPage(self._metrics.page, self.status)
-        self._health = health.aio.HealthServicer()
-        self._server = self._serve()
         self._tasks: list[asyncio.Task[None]] = []
+        self._refreshing: set[asyncio.Task[None]] = set()
 
     # -- life
 
     async def start(self) -> None:
         """Listen, then load and follow. Returns before the index is there. Raises SettingsRefused."""
-        await self._show_health(serving=False)
+        settings = self._settings
         try:
-            port = self._server.add_insecure_port(self._settings.address)
-            self.metrics_address = await self._page.listen(self._settings.metrics_address)
-        except (RuntimeError, OSError):
+            self.address = self.plane.start(
+                settings.address,
+                threads=settings.threads or os.cpu_count() or 1,
+                reflection=settings.reflection,
+                **self._tls(),
+            )
+            self.metrics_address = await self._page.listen(settings.metrics_address)
+        except (ValueError, OSError):
             raise SettingsRefused(
-                f"NSER_REPLICA_ADDRESS, NSER_REPLICA_METRICS_ADDRESS: {self._settings.address} or "
-                f"{self._settings.metrics_address} cannot be listened on; another process may have it."
+                f"NSER_REPLICA_ADDRESS, NSER_REPLICA_METRICS_ADDRESS: {settings.address} or "
+                f"{settings.metrics_address} cannot be listened on; another process may have it."
             ) from None
-        self.address = f"{self._settings.address.rpartition(':')[0]}:{port}"
-        await self._server.start()
-        works = [self.follower.run(), self._keep_health()] + ([] if self._log is None else [self._log.run()])
+        works = [self.follower.run(), self._keep_watch()]
+        works += [] if self._shipping is None else [self._shipping.run()]
         for work in works:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
@@ -109,21 +88,23 @@ class Replica:
     async def drain(self) -> None:
         """Leave without a wrong or a lost answer: stop clearing, give the row back, finish what is in flight."""
         log.info("replica.draining")
-        self.lease.disarm()  # SAFETY.md 5: first
-        await self._health.enter_graceful_shutdown()
-        with contextlib.suppress(FeedLost):  # then the row's grant runs out by itself
-            await self.follower.drain()
-        self._service.drain()
-        await self._server.stop(self._settings.drain_grace_s)
+        await self.leave()
+        await asyncio.to_thread(self.plane.drain, self._settings.drain_grace_s)
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
         await self._feed.close()
-        if self._log is not None:
-            await self._log.flush(FLUSH_S)
-        await self._quota.close()
+        if self._log is not None and self._shipping is not None:
+            await asyncio.to_thread(self._log.close)
+            await self._shipping.flush(FLUSH_S)
         await self._page.close()
         log.info("replica.drained")
+
+    async def leave(self) -> None:
+        """Stop clearing and refuse what comes from now on; then give the row back (SAFETY.md 5)."""
+        self.plane.leave()
+        with contextlib.suppress(FeedLost):  # then the row's grant runs out by itself
+            await self.follower.drain()
 
     # -- what others see
 
@@ -139,35 +120,45 @@ class Replica:
             "revision": follower.position.revision if follower.has_index else None,
             "store_id": str(follower.position.store_id) if follower.has_index else None,
             "lease_ms": self._lease_ms(),
-            "people": follower.index.counts.people,
-            "excluded": follower.index.counts.excluded,
+            "people": self._people,
+            "excluded": self._excluded,
             "timeline": follower.timeline,
             "live_replicas": self._feed.live_replicas,
-            "quota": "local" if self._quota.is_local else "shared",
+            "quota": "local" if self.plane.quota_is_local else "shared",
         }
 
     def _gauges(self) -> dict[str, float]:
-        follower, shipped = self.follower, self._log
+        follower = self.follower
         return {
-            "people": follower.index.counts.people,
-            "excluded": follower.index.counts.excluded,
-            "revision": follower.index.revision,
+            "people": self._people,
+            "excluded": self._excluded,
+            "revision": follower.index.revision if follower.index else 0,
             "lease_remaining_ms": self._lease_ms(),
             "serving": self._is_serving,
             "halted": follower.phase is Phase.HALTED,
             "live_replicas": self._feed.live_replicas,
             "polls_total": follower.polls,
             "feed_faults_total": self._feed.faults,
-            "forced_polls_total": self._consistency.forced,
-            "quota_local": self._quota.is_local,
-            "quota_fallbacks_total": self._quota.fallbacks,
-            "lookup_log_waiting": 0 if shipped is None else len(shipped),
-            "lookup_log_shipped_total": 0 if shipped is None else shipped.shipped,
-            "lookup_log_dropped_total": 0 if shipped is None else shipped.dropped,
+            "forced_polls_total": self.plane.forced_polls,
+            "quota_local": self.plane.quota_is_local,
+            "quota_fallbacks_total": self.plane.quota_fallbacks,
+            **self._log_gauges(),
+        }
+
+    def _log_gauges(self) -> dict[str, float]:
+        if self._log is None or self._shipping is None:
+            return {}
+        counts = self._log.counts()
+        return {
+            "lookup_log_waiting": counts.waiting,
+            "lookup_log_dropped_total": counts.dropped,
+            "lookup_log_disk_bytes": counts.disk_bytes,
+            "lookup_log_shipped_total": self._shipping.shipped,
+            "lookup_log_damaged_total": self._shipping.damaged,
         }
 
     def _lease_ms(self) -> int:
-        return max(0, self.lease.standing().until_ns - self._clock.boottime_ns()) // MILLISECOND
+        return max(0, self.lease.until_ns - self._clock.boottime_ns()) // MILLISECOND
 
     @property
     def _is_serving(self) -> bool:
@@ -186,49 +177,81 @@ class Replica:
             key_version=keys.blind.version,
             highwater=HighWater(self._settings.highwater_file),
             new_id=lambda: next(ids, None) or ReplicaId(new_id()),
+            serve=self.plane.serve,
         )
 
-    def _lookups(self, keys: ReplicaKeys) -> Lookups:
-        return Lookups(
-            authentication=Authentication(self.follower, self.lease, self._clock.boottime_ns, keys.pepper),
-            consistency=self._consistency,
-            quota=self._quota,
-            checker=Checker(lambda: self.follower.index, self.lease, self._clock.boottime_ns),
-            blind_keys=keys.blind,
-            lookup_log=self._log,
-            metrics=self._metrics,
-            clock=self._clock,
-        )
-
-    def _serve(self) -> grpc.aio.Server:
-        server = grpc.aio.server(options=OPTIONS)
-        server.add_generic_rpc_handlers((self._service.handler(),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        if self._settings.reflection:
-            reflection.enable_server_reflection(
-                (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    def _build_log(self) -> tuple[LookupLog | None, Shipping | None]:
+        directory = self._settings.lookup_log_dir
+        if not self._settings.lookup_log:
+            return None, None
+        if directory is None:
+            raise SettingsRefused(
+                "NSER_REPLICA_LOOKUP_LOG_DIR: is not set. Name a folder of this replica's own, or switch the log off "
+                "with NSER_REPLICA_LOOKUP_LOG=false."
             )
-        return server
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log_of_lookups = LookupLog(directory, self.replica_id.bytes, on_event=self._told)
+        return log_of_lookups, Shipping(self._settings.database_url, directory)
+
+    def _build_plane(self, keys: ReplicaKeys) -> DataPlane:
+        return DataPlane(
+            self.lease,
+            phone_key=keys.blind.phone,
+            document_key=keys.blind.document,
+            revision_key=keys.revision,
+            pepper=keys.pepper,
+            redis_url=self._settings.redis_url,
+            replica=str(self.replica_id),
+            log=self._log,
+            on_event=self._told,
+        )
 
     # -- inside
 
-    async def _keep_health(self) -> None:
-        """Show SERVING as long as there is an index and we are not leaving."""
-        shown = False
+    async def _keep_watch(self) -> None:
+        """Tell the data plane what it shares budgets by, and say once that this replica is ready."""
         while True:
-            if (serving := self._is_serving) != shown:
-                shown = serving
-                await self._show_health(serving=serving)
-            if serving and self._lease_ms() and not self.ready.is_set():
+            self.plane.set_live_replicas(self._feed.live_replicas)
+            if self._is_serving and self._lease_ms() and not self.ready.is_set():
                 self._say_ready()
-            await asyncio.sleep(HEALTH_S)
+            await asyncio.sleep(LOOK_S)
 
-    async def _show_health(self, *, serving: bool) -> None:
-        status = (
-            health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-        )
-        for service in ("", SERVICE):
-            await self._health.set(service, status)
+    def _told(self, event: str, cause: str) -> None:
+        """From a thread of the data plane: hand it to the loop, if there still is one."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._hear, event, cause)
+
+    def _hear(self, event: str, cause: str) -> None:
+        """What the data plane tells: a check that wants a poll, or an alarm."""
+        if event == "refresh":
+            task = asyncio.create_task(self._refresh())
+            self._refreshing.add(task)
+            task.add_done_callback(self._refreshing.discard)
+        else:
+            log.error(event, cause=cause)
+
+    async def _refresh(self) -> None:
+        """Serve the FULLY_CONSISTENT checks so far with a poll that begins after now (SAFETY.md 15)."""
+        ticket = self.plane.newest_ticket()
+        self.plane.refreshed(ticket, await self.follower.refresh())
+
+    def _tls(self) -> dict[str, bytes]:
+        """The files that TLS is set up with, by the names of `DataPlane.start`."""
+        settings = self._settings
+        files = {
+            "tls_chain": settings.tls_chain_file,
+            "tls_key": settings.tls_key_file,
+            "tls_callers": settings.tls_callers_file,
+        }
+        return {name: file.read_bytes() for name, file in files.items() if file is not None}
+
+    @property
+    def _people(self) -> int:
+        return self.follower.index.people if self.follower.index else 0
+
+    @property
+    def _excluded(self) -> int:
+        return self.follower.index.excluded if self.follower.index else 0
 
     def _say_ready(self) -> None:
         self.ready.set()

@@ -147,7 +147,7 @@ async def test_a_snapshot_is_stamped_with_what_it_holds(feed: Feed, store: Store
     await store.exclude_somebody()
     snapshot = await feed.load()
     assert snapshot.position.revision == snapshot.index.revision == 2
-    assert snapshot.index.counts.excluded == 2
+    assert snapshot.index.excluded == 2
     assert snapshot.key_version == 1
     read = await feed.read(ReplicaId(uuid4()), snapshot.position)
     assert read.head == snapshot.position

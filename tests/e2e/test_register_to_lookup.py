@@ -413,7 +413,7 @@ async def test_answers_are_kept_by_nobody_and_carry_the_callers_correlation_id(c
 
 
 COUNTED = "SELECT tablename FROM pg_tables WHERE schemaname = 'register' ORDER BY tablename"
-WRITTEN_BY_REPLICAS = ("replica", "lookup_log")
+WRITTEN_BY_REPLICAS = ("replica", "lookup_log", "lookup_segment")
 
 
 async def row_counts(cluster: Cluster) -> dict[str, int]:

@@ -41,7 +41,7 @@ async def test_a_replica_that_joins_while_people_register_misses_none(
         await register_all(cluster, before)
         joiner = await cluster.launch_replica()
         # The snapshot's head is read and its people are not; torn, it is the other way round.
-        between, first = ("load_head", 1) if broken else ("load_people", 0)
+        between, first = ("load_head", 1) if broken else ("load_person", 0)
         with joiner.faults.holding(between, Side.REQUEST, after=first) as loading:
             await loading.reached()
             assert (

@@ -151,10 +151,11 @@ async def test_a_killed_postgresql_loses_no_acknowledged_registration(
         await cluster.judge(broken)
 
 
-@with_and_without("ClearsFromRedis")
-async def test_redis_flushed_and_killed_changes_no_answer(services: Services, broken: str) -> None:
-    plan = Plan(replicas=2, broken=broken)
-    async with own_redis() as redis, running_cluster(services, redis.url(), plan) as cluster:
+async def test_redis_flushed_and_killed_changes_no_answer(services: Services) -> None:
+    async with (
+        own_redis() as redis,
+        running_cluster(services, redis.url(), Plan(replicas=2)) as cluster,
+    ):
         await is_settled(cluster)
         excluded, other = people(6), someone()
 
@@ -162,7 +163,7 @@ async def test_redis_flushed_and_killed_changes_no_answer(services: Services, br
             for person in people:
                 for replica in cluster.replicas:
                     answer = await cluster.check(person, at=replica)
-                    assert broken or answer.outcome == outcome
+                    assert answer.outcome == outcome
 
         async with checks_going_on(cluster, [*excluded, other]) as load:
             for some, fault in ((slice(3), redis.flush), (slice(3, 6), redis.kill9)):
@@ -178,14 +179,15 @@ async def test_redis_flushed_and_killed_changes_no_answer(services: Services, br
             await cluster.all_clear(other)
             await ask(excluded, lookup_pb2.OUTCOME_EXCLUDED)
         assert load.unanswered == []  # the operator with a large budget noticed nothing
-        await cluster.judge(broken)
+        await cluster.judge()
 
 
-@with_and_without("FailsOpen")
-async def test_a_budget_holds_when_redis_is_killed(services: Services, broken: str) -> None:
+async def test_a_budget_holds_when_redis_is_killed(services: Services) -> None:
     limited = new_key("Small Bets Ltd", "check:exclusion", requests_per_second=40)
-    plan = Plan(replicas=2, broken=broken)
-    async with own_redis() as redis, running_cluster(services, redis.url(), plan, keys=[limited]) as cluster:
+    async with (
+        own_redis() as redis,
+        running_cluster(services, redis.url(), Plan(replicas=2), keys=[limited]) as cluster,
+    ):
         await is_settled(cluster)
         other = someone()
 
@@ -203,5 +205,5 @@ async def test_a_budget_holds_when_redis_is_killed(services: Services, broken: s
         await asyncio.to_thread(redis.kill9)
         answered, refused = await spend()
         assert answered >= 1, "without Redis nobody was answered"
-        assert (refused == 0) is bool(broken), "without Redis nobody counted"
+        assert refused > 0, "without Redis nobody counted"
         await asyncio.to_thread(redis.start)

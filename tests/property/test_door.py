@@ -8,8 +8,7 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookup_core.kernel.errors import BatchTooLarge, InvalidRequest
-from lookup_core.replica.subjects import asked_of, check_constraints, check_size, freshness_from, purpose_from
+from lookup_core._dataplane import refusal_of
 from nser.lookup.v1 import lookup_pb2
 from nser.type.v1 import identity_pb2
 
@@ -36,37 +35,20 @@ def is_valid(message: Message) -> bool:
     return not protovalidate.collect_violations(message)
 
 
-def is_accepted(request: lookup_pb2.CheckRequest | lookup_pb2.StreamCheckRequest) -> bool:
-    try:
-        purpose_from(request.purpose)
-        freshness_from(request)
-        check_constraints(asked_of(request))
-    except InvalidRequest:
-        return False
-    return True
+def is_accepted(request: lookup_pb2.CheckRequest) -> bool:
+    return refusal_of("Check", request.SerializeToString()) is None
 
 
 def batch_is_accepted(request: lookup_pb2.BatchCheckRequest) -> bool:
-    try:
-        check_size(request)
-        purpose_from(request.purpose)
-        freshness_from(request)
-        for subject in request.subjects:
-            check_constraints(subject)
-    except (InvalidRequest, BatchTooLarge):
-        return False
-    return True
+    return refusal_of("BatchCheck", request.SerializeToString()) is None
 
 
 @given(st.none() | subjects, numbers, consistencies)
 def test_a_check_is_accepted_as_annotated(
     subject: lookup_pb2.Subject | None, purpose: int, consistency: lookup_pb2.Consistency | None
 ) -> None:
-    for request in (
-        lookup_pb2.CheckRequest(subject=subject, purpose=purpose, consistency=consistency),  # type: ignore[arg-type]
-        lookup_pb2.StreamCheckRequest(subject=subject, purpose=purpose, consistency=consistency),  # type: ignore[arg-type]
-    ):
-        assert is_accepted(request) == is_valid(request)
+    request = lookup_pb2.CheckRequest(subject=subject, purpose=purpose, consistency=consistency)  # type: ignore[arg-type]
+    assert is_accepted(request) == is_valid(request)
 
 
 @given(st.lists(subjects, max_size=4), numbers, consistencies)

@@ -15,11 +15,12 @@ from lookup_core.domain.document import DocumentType, parse_document, parse_docu
 from lookup_core.domain.errors import InvalidIdentity
 from lookup_core.domain.identity import identity_from
 from lookup_core.domain.phone import parse_phone
+from lookup_core.domain.text import DASHES, SPACES, UNSEEN, clean
 
 KEYS = BlindKeys(1, b"p" * 32, b"d" * 32)
 TODAY = date(2026, 11, 25)
-FULL_WIDTH = str.maketrans("0123456789+", "０１２３４５６７８９＋")
-NOISE = st.sampled_from(["", "", "", " ", "-", "  ", "\u00a0", "\u2011", "\u202a", "\u200b", "\t"])
+FULL_WIDTH = {n: n + 0xFEE0 for n in range(0x21, 0x7F)}
+NOISE = st.sampled_from(["", "", "", "  ", *DASHES, *SPACES, *UNSEEN])
 
 mobiles = st.from_regex(r"(7[0-9]{2}|11[0-9]|10[0-8])[0-9]{6}", fullmatch=True)
 prefixes = st.sampled_from(["0", "254", "+254", "00254", "", "+254 0", "(0)"])
@@ -95,6 +96,15 @@ def test_reading_a_document_twice_changes_nothing(document):
     twice = parse_document(once.type, once.printed)
     assert (twice, twice.printed) == (once, once.printed)
     assert blind_document(KEYS, twice) == blind_document(KEYS, once)
+
+
+@given(st.text(max_size=64))
+@example("\ufb01")
+@example("\u00e5")
+def test_cleaning_twice_changes_nothing_and_gives_ascii(text):
+    if (once := clean(text, DASHES)) is not None:
+        assert clean(once, DASHES) == once
+        assert once.isascii()
 
 
 @given(st.binary(min_size=32, max_size=32), mobiles, documents())

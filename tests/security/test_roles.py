@@ -20,10 +20,10 @@ EVERY_TABLE = (
         "bst_cross_reference",
         "audit_entry",
     ),
-    *("request", "outbox", "lookup_log"),
+    *("request", "outbox", "lookup_log", "lookup_segment"),
 )
 DELETED_BY_REGISTRARS = ("replica", "change", "request", "outbox")  # swept, pruned, forgotten, delivered
-READ_BY_REPLICAS = ("head", "change", "replica", "lookup_log")
+READ_BY_REPLICAS = ("head", "change", "replica", "lookup_log", "lookup_segment")
 
 REPLICA_MAY_NOT = [
     *(f"SELECT * FROM register.{table}" for table in EVERY_TABLE if table not in READ_BY_REPLICAS),
@@ -36,6 +36,7 @@ REPLICA_MAY_NOT = [
     "UPDATE register.replica SET store_id = gen_random_uuid()",
     "UPDATE register.replica SET key_version = 9",
     "UPDATE register.lookup_log SET outcome = 'NOT_EXCLUDED'",
+    "UPDATE register.lookup_segment SET entries = 1",
     "INSERT INTO register.head (store_id, revision, digest, key_version) VALUES (gen_random_uuid(), 0, '', 1)",
     "SELECT register.ensure_lookup_log(1)",
 ]
@@ -96,7 +97,16 @@ def test_a_role_may_not_go_beyond_its_process(database: Database, role: str) -> 
 def test_what_the_roles_need_they_may(database: Database) -> None:
     needed = {
         "nser_replica": [
-            f"SELECT * FROM register.{name}" for name in ("head", "change", "feed_person", "feed_key")
+            f"SELECT * FROM register.{name}"
+            for name in (
+                "head",
+                "change",
+                "load_person",
+                "load_identifier",
+                "load_token",
+                "load_exclusion",
+                "feed_key",
+            )
         ],
         "nser_registrar": [f"SELECT * FROM register.{name}" for name in EVERY_TABLE],
         "nser_backoffice": ["SELECT * FROM register.report_exclusion"],

@@ -11,7 +11,7 @@ from lookup_core.domain.ids import Revision
 from lookup_core.kernel.keyring import KeyRing
 from nser.feed.v1 import feed_pb2
 
-FIRST_PERSON = 1_000_000_000
+FIRST_PERSON = 200_000_000
 """Numbers that the register does not give out in a test."""
 
 

@@ -1,82 +1,21 @@
 """The safety kernel with one rule taken out, for the tests that must then find a stale answer or a lost one.
 
+What is native (index, check, budgets, revision tokens, log) is broken by types of the crate's own tests.
 Each class breaks exactly the rule of SAFETY.md that its docstring names, by replacing the small method that keeps it.
 Nothing in production code can switch a rule off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from lookup_core.domain.ids import PersonNo, ReplicaId, RequestId, Revision
 from lookup_core.domain.lease import POLL_NS
 from lookup_core.registrar.grants import Grants, Reading, ReplicaRow, Waiter
-from lookup_core.replica.check import Checker, Decision, Found, Subject
 from lookup_core.replica.feed import ChangeRow, FeedLost, Position, Read, Snapshot
 from lookup_core.replica.follower import Follower, Phase
-from lookup_core.replica.index import Index, Person
 from tests.support.simulation.processes import ModelFeed
 from tests.support.simulation.world import Registrar
-
-# -- the check
-
-
-class StandingAfterLookUp(Checker):
-    """Rule 1: the standing is read after the look-up, so a newer lease clears an older miss."""
-
-    def check(self, subject: Subject) -> Decision:
-        index = self._index()
-        found = self.look_up(index, subject)
-        standing = self._lease.standing()
-        if found.basis is not None:
-            return super().check(subject)
-        return self._missed(found, standing, index.revision)
-
-
-class ClockBeforeLookUp(Checker):
-    """Rule 1: the clock is read before the look-up, so a check that was held up clears after the lease."""
-
-    def check(self, subject: Subject) -> Decision:
-        now_ns = self._boottime_ns()
-        read, self._boottime_ns = self._boottime_ns, lambda: now_ns
-        try:
-            return super().check(subject)
-        finally:
-            self._boottime_ns = read
-
-
-class OneLook(Checker):
-    """Rule 2: a miss is not looked up again when the index moved meanwhile."""
-
-    def stood_still(self, index: Index, version: int) -> bool:
-        return True
-
-
-class RemoveThenInsert(Index):
-    """Rule 2: keys leave before the new ones are in, and the version does not tell."""
-
-    def _storing(self, person: Person) -> Iterator[None]:
-        before = self._people.get(person.person_no) or Person(person.person_no)
-        yield from super()._storing(replace(before, phones=(), documents=()))
-        yield from super()._storing(person)
-
-
-class LastWriterWins(Index):
-    """Rule 10: a statement about one exclusion overwrites what is known of a person's others."""
-
-    def _with_exclusion(self, stated: object) -> Person:
-        person = super()._with_exclusion(stated)  # type: ignore[arg-type]
-        return person if stated.excludes else replace(person, exclusions=frozenset())  # type: ignore[attr-defined]
-
-
-class UnknownTokenClears(Checker):
-    """Rule 24: a token that is not known is answered as somebody without an exclusion."""
-
-    def look_up(self, index: Index, subject: Subject) -> Found:
-        found = super().look_up(index, subject)
-        return Found() if subject.token is not None and found.person is None else found
-
 
 # -- the replica
 
@@ -92,10 +31,10 @@ class TimedAtTheReply(Follower):
     """Rule 4: the lease is counted by the replica from when the answers came, not from before the grant was sent."""
 
     async def poll(self) -> bool:
-        before, self._armed = self.lease.standing(), False
+        before = self.lease.until_ns
         moved = await super().poll()
-        if self.lease.standing() != before:
-            self.lease.arm(self.position.revision, sent_ns=self.clock.boottime_ns())
+        if self.lease.until_ns != before:
+            self.lease.arm(self.clock.boottime_ns())
         return moved
 
 

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from uuid import uuid4
 
 import asyncpg
-import redis
 
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import ReplicaId, RequestId, Revision, StoreId
-from lookup_core.domain.outcome import Outcome
 from lookup_core.registrar.answers import Registered
 from lookup_core.registrar.asked import Asked
 from lookup_core.registrar.recording import Kept, Recording
 from lookup_core.registrar.register_exclusion import RegisterExclusion, Registration
 from lookup_core.registrar.store.port import Transaction
-from lookup_core.replica.check import Checker, Decision, Subject
 from lookup_core.replica.feed import Position, Read, Snapshot
 from lookup_core.replica.postgres_feed import QUERIES, PostgresFeed
 from lookup_core.replica.server import Replica
@@ -61,7 +56,7 @@ class TornStoreSnapshot(PostgresFeed):
             connection.terminate()
         assert head is not None
         position = Position(StoreId(head["store_id"]), Revision(head["revision"]), Digest(head["digest"]))
-        people.index.revision = position.revision
+        people.index.stamp(position.revision)
         return replace(people, position=position)
 
 
@@ -81,22 +76,6 @@ class ReadsWhenNotified(PostgresFeed):
         read = await super().read(replica_id, position)
         self._quiet = None if read.changes else read
         return read
-
-
-class ClearsFromRedis(Checker):
-    """Rule 1: whoever was cleared once is cleared again from a cache in Redis, without lease and look-up."""
-
-    _redis = redis.Redis.from_url(os.environ.get("NSER_REDIS_URL", "redis://"), socket_timeout=0.1)
-
-    def check(self, subject: Subject) -> Decision:
-        with contextlib.suppress(redis.RedisError):
-            if self._redis.exists(f"cleared:{subject}"):
-                return Decision(Outcome.NOT_EXCLUDED, self._index().revision)
-        decision = super().check(subject)
-        if decision.outcome is Outcome.NOT_EXCLUDED:
-            with contextlib.suppress(redis.RedisError):
-                self._redis.set(f"cleared:{subject}", 1)
-        return decision
 
 
 class ReleasesBeforeDisarming(Replica):

@@ -175,6 +175,7 @@ class Cluster:
             "NSER_REPLICA_DATABASE_URL": url,
             "NSER_REPLICA_KEYS_FILE": str(self._folder / "replica-keys.json"),
             "NSER_REPLICA_HIGHWATER_FILE": str(self._folder / f"replica-{number}.highwater"),
+            "NSER_REPLICA_LOOKUP_LOG_DIR": str(self._folder / f"replica-{number}.lookup-log"),
             "NSER_REDIS_URL": self._redis_url,
             "NSER_REPLICA_ADDRESS": "127.0.0.1:0",
             "NSER_REPLICA_METRICS_ADDRESS": "127.0.0.1:0",

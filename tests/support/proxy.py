@@ -32,7 +32,11 @@ class Side(StrEnum):
 
 
 def names_of_replica() -> dict[str, str]:
-    return {sql: name for name, sql in load_queries("lookup_core.replica", "queries.sql").items()}
+    queries = load_queries("lookup_core.replica", "queries.sql")
+    copied = {
+        f"COPY ({sql}) TO STDOUT (FORMAT 'binary')": name for name, sql in queries.items()
+    }  # as asyncpg writes it
+    return {sql: name for name, sql in queries.items()} | copied
 
 
 def names_of_registrar() -> dict[str, str]:

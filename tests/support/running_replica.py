@@ -10,7 +10,6 @@ from typing import Any
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 
-from lookup_core.kernel.clock import boottime_ns
 from lookup_core.kernel.keyring import KeyRing
 from lookup_core.kernel.settings import ReplicaSettings
 from lookup_core.replica.server import Replica
@@ -35,7 +34,7 @@ class RunningReplica:
         await until(self.lease_is_live, "the replica has a lease")
 
     def lease_is_live(self) -> bool:
-        return self.replica.lease.is_live(boottime_ns())
+        return self.replica.lease.is_live()
 
     async def has(self, revision: int) -> None:
         await until(
@@ -122,6 +121,7 @@ async def running_replica(
         "drain_grace_s": 1,
         "highwater_file": highwater,
         "reflection": True,
+        "lookup_log": "lookup_log_dir" in settings,
         **settings,
     }
     replica = Replica(ReplicaSettings(**given), ring.replica_keys())

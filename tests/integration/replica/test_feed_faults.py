@@ -91,7 +91,7 @@ async def test_a_store_that_fell_behind_halts_the_replica(
     await register.lose(1)
     await until(lambda: phase(replica) == "halted", "the replica halts")
     assert await replica.outcome(by_phone(NOBODY)) == "REGISTER_STALE"
-    assert replica.replica.follower.index.counts.excluded == 2  # nothing was dropped
+    assert replica.replica.follower.index.excluded == 2  # nothing was dropped
 
 
 async def test_a_restart_over_a_store_that_fell_behind_halts_too(
@@ -168,7 +168,7 @@ async def test_a_drained_replica_gives_its_row_back(
 ) -> None:
     """SAFETY.md 5: disarmed, then released; open calls are told DRAINING."""
     replica = await start_replica()
-    await replica.replica.follower.drain()
+    await replica.replica.leave()
     assert not replica.lease_is_live()
     assert await register.connection.fetchval("SELECT bool_and(released) FROM register.replica")
     assert await replica.outcome(by_phone(NOBODY)) == "DRAINING"

@@ -32,6 +32,7 @@ def environment(database: Database, ring: KeyRing, tmp_path: Path) -> dict[str, 
     return {
         "NSER_REPLICA_DATABASE_URL": database.replica_url,
         "NSER_REPLICA_KEYS_FILE": str(tmp_path / "replica-keys.json"),
+        "NSER_REPLICA_LOOKUP_LOG_DIR": str(tmp_path / "lookup-log"),
         "NSER_REPLICA_ADDRESS": "127.0.0.1:0",
         "NSER_REPLICA_METRICS_ADDRESS": "127.0.0.1:0",
     }

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TypeVar
 
+from lookup_core._dataplane import Index
 from lookup_core.domain.ids import ReplicaId, RequestId, Revision
 from lookup_core.domain.lease import LEASE_NS
 from lookup_core.registrar.grants import Reading, ReadingLost, ReplicaRow
 from lookup_core.replica.feed import FeedLost, Position, Read, Snapshot
-from lookup_core.replica.index import Index, Person
-from tests.support.simulation.store import ModelStore, Row, State, phone_of
+from tests.support.simulation.store import STORE, ModelStore, Row, State, known, stated
 
 Result = TypeVar("Result")
 
@@ -126,11 +126,13 @@ class ModelFeed:
 
     def snapshot(self, head: State, people: State) -> Snapshot:
         """Head and people of one state; a broken load gives two different ones."""
-        index = Index(revision=head.head.revision)
-        index.load(
-            Person(number, phones=(phone_of(number),), exclusions=exclusions)
-            for number, exclusions in people.exclusions.items()
-        )
+        index = Index(STORE.bytes)
+        for number, exclusions in people.exclusions.items():
+            for exclusion in exclusions:
+                index.apply(head.head.revision, stated(number, exclusion, excludes=True).SerializeToString())
+            if not exclusions:
+                index.apply(head.head.revision, known(number).SerializeToString())
+        index.stamp(head.head.revision)
         return Snapshot(head.head, 1, index)
 
     async def enrol(self, replica_id: ReplicaId) -> None:

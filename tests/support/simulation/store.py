@@ -19,6 +19,8 @@ from nser.feed.v1 import feed_pb2
 
 FEED_KEY = b"k" * 32
 STORE = StoreId(UUID(int=1))
+EXCLUSION = UUID(int=2).bytes
+"""The one exclusion that a modelled person has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,12 @@ class State:
 def phone_of(person_no: PersonNo) -> BlindIndex:
     """The blind index of the one phone of a modelled person."""
     return BlindIndex(person_no.to_bytes(16, "big"))
+
+
+def known(person_no: PersonNo) -> feed_pb2.Change:
+    """The change that states a person without an exclusion."""
+    person = feed_pb2.PersonStated(person_no=person_no, phones=[phone_of(person_no)])
+    return feed_pb2.Change(statements=[feed_pb2.Statement(person=person)])
 
 
 def stated(person_no: PersonNo, exclusion: bytes, *, excludes: bool) -> feed_pb2.Change:

@@ -8,17 +8,16 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from uuid import UUID
 
+from lookup_core._dataplane import Index, Lease
 from lookup_core.domain.ids import PersonNo, ReplicaId, RequestId, Revision
-from lookup_core.domain.lease import Lease
 from lookup_core.domain.outcome import Outcome
 from lookup_core.registrar.grants import Grants
-from lookup_core.replica.check import Checker, Subject
 from lookup_core.replica.follower import Follower
 from lookup_core.replica.highwater import HighWater
 from tests.support.history import History
 from tests.support.simulation.loop import run_virtual
 from tests.support.simulation.processes import Frozen, ModelFeed, ModelReadings, Network
-from tests.support.simulation.store import FEED_KEY, ModelStore, phone_of
+from tests.support.simulation.store import EXCLUSION, FEED_KEY, ModelStore, phone_of
 
 ACK_TIMEOUT_S = 5.0
 SWEEP_NS = 3_000_000_000
@@ -63,7 +62,6 @@ class Parts:
     """The logic under test; a test replaces one part by one that breaks a rule."""
 
     follower: type[Follower] = Follower
-    checker: type[Checker] = Checker
     grants: type[Grants] = Grants
     feed: type[ModelFeed] = ModelFeed
     readings: type[ModelReadings] = ModelReadings
@@ -74,12 +72,13 @@ class Parts:
 
 
 class Replica:
-    """A replica process: one follower, one lease, one checker."""
+    """A replica process: one follower, and the native index and lease on its own clock."""
 
     def __init__(self, world: World, name: str, highwater: HighWater | None = None) -> None:
         self.name = name
         self.process = Frozen(world.random)
-        self.lease = Lease()
+        self.lease = Lease(simulated=True)
+        self.index: Index | None = None
         self.highwater = highwater or HighWater()  # outlives the process
         self.follower = world.parts.follower(
             world.parts.feed(world.network, self.process),
@@ -89,9 +88,20 @@ class Replica:
             key_version=1,
             highwater=self.highwater,
             new_id=lambda: ReplicaId(world.new_uuid()),
+            serve=self.serve,
         )
-        self.checker = world.parts.checker(lambda: self.follower.index, self.lease, self.process.boottime_ns)
         self.task = world.spawn(self.follower.run())
+
+    def serve(self, index: Index) -> None:
+        self.index = index
+
+    def clears(self, person_no: PersonNo) -> bool:
+        """Whether a check now says that the person may play."""
+        if self.index is None:
+            return False
+        self.lease.set_clock(self.process.boottime_ns())
+        decision = self.index.check(self.lease, phone=phone_of(person_no))
+        return decision.outcome == Outcome.NOT_EXCLUDED
 
     def kill(self) -> None:
         self.task.cancel()
@@ -136,7 +146,7 @@ class Registrar:
         store = self.world.store
         if (earlier := store.state.requests.get(request_id)) is not None:
             return earlier
-        store.write(store.with_change(request_id, person_no, b"one exclusion", excludes=excludes))
+        store.write(store.with_change(request_id, person_no, EXCLUSION, excludes=excludes))
         if self.world.random.random() < self.world.climate.cancelled_syncs:
             return self.commit_not_replicated()
         store.replicate()
@@ -283,7 +293,7 @@ class World:
     def _forge(self) -> None:
         held = [who for who in self.acknowledged if who not in self.history.release_began]
         if held:
-            self.store.forge_release(self.random.choice(held), b"one exclusion")
+            self.store.forge_release(self.random.choice(held), EXCLUSION)
             self.wake()
 
     def _drain_replica(self) -> Begun:
@@ -323,6 +333,5 @@ class World:
         loop = asyncio.get_running_loop()
         began = loop.time()
         await replica.process.gate()
-        decision = replica.checker.check(Subject(phone=phone_of(person_no)))
-        cleared = decision.outcome is Outcome.NOT_EXCLUDED
+        cleared = replica.clears(person_no)
         self.history.check(person_no, began, loop.time(), cleared=cleared, where=replica.name)

@@ -20,9 +20,18 @@ async def asked(address: str, request: bytes) -> tuple[bytes, bytes]:
 
 
 async def test_metrics_and_status_are_shown_and_nothing_else() -> None:
-    metrics = Metrics()
-    metrics.called("Check", "OK", 0.002)
-    metrics.answered_many("Check", "EXCLUDED", 3)
+    metrics = Metrics(
+        lambda: {
+            "calls": [("Check", "OK", 1)],
+            "answers": [("Check", "EXCLUDED", 3)],
+            "seconds": {"Check": ([("0.001", 0), ("+Inf", 1)], 0.002)},
+            "open_streams": 0,
+            "open_connections": 1,
+            "refused_connections": 0,
+            "failed_handshakes": 0,
+            "dropped_connections": 0,
+        }
+    )
     metrics.watch(lambda: dict.fromkeys(MEANINGS, 7))
 
     async def status() -> dict[str, object]:
@@ -36,6 +45,7 @@ async def test_metrics_and_status_are_shown_and_nothing_else() -> None:
         for line in (
             b'nser_replica_calls_total{code="OK",rpc="Check"} 1.0',
             b'nser_replica_answers_total{outcome="EXCLUDED",rpc="Check"} 3.0',
+            b'nser_replica_call_seconds_bucket{le="+Inf",rpc="Check"} 1.0',
             b"nser_replica_lease_remaining_ms 7.0",
             b"nser_replica_polls_total 7.0",
         ):

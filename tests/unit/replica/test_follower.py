@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 
+from lookup_core._dataplane import Lease
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import PersonNo, ReplicaId, RequestId, Revision, StoreId
-from lookup_core.domain.lease import Lease
 from lookup_core.kernel.errors import SettingsRefused
 from lookup_core.replica.feed import ChangeRow, Position
 from lookup_core.replica.follower import FeedBroken, Follower, Phase
@@ -38,7 +38,7 @@ class Desk:
         random = Random(1)
         self.random = random
         self.store = ModelStore()
-        self.lease = Lease()
+        self.lease = Lease(simulated=True)
         self.process = Frozen(random)
         self.highwater = HighWater()
         self.follower = follower(
@@ -49,6 +49,7 @@ class Desk:
             key_version=key_version,
             highwater=self.highwater,
             new_id=lambda: ReplicaId(self.uuid()),
+            serve=lambda index: None,
         )
 
     def uuid(self) -> UUID:
@@ -60,7 +61,8 @@ class Desk:
 
     @property
     def is_live(self) -> bool:
-        return self.lease.is_live(self.process.boottime_ns())
+        self.lease.set_clock(self.process.boottime_ns())
+        return self.lease.is_live()
 
     async def following(self) -> None:
         await self.follower.load()
@@ -83,7 +85,7 @@ def test_a_replica_is_live_after_its_first_poll() -> None:
         desk.register()
         await desk.following()
         assert desk.is_live
-        assert desk.follower.index.counts.excluded == 1
+        assert desk.follower.index.excluded == 1
 
     play(story)
 
@@ -172,7 +174,7 @@ def test_a_store_that_lost_revisions_halts_the_replica_for_good(loss: Callable[[
         await halted_by(desk, loss)
         assert desk.follower.phase is Phase.HALTED
         assert not desk.is_live
-        assert desk.follower.index.counts.excluded == 1  # still says EXCLUDED
+        assert desk.follower.index.excluded == 1  # still says EXCLUDED
 
     play(story)
 
@@ -190,7 +192,7 @@ def test_without_rule_14_the_replica_forgets_whom_the_store_lost() -> None:
         await desk.process.sleep(5)
         runner.cancel()
         assert desk.is_live
-        assert desk.follower.index.counts.excluded == 0
+        assert desk.follower.index.excluded == 0
 
     async def told() -> None:
         await story(Desk(broken.ReloadsWhenBehind))
@@ -293,6 +295,6 @@ def test_fully_consistent_takes_a_poll_that_began_after_it(follower: type[Follow
         if not asked.done():
             await desk.follower.poll()
         assert await asked
-        assert desk.follower.index.counts.excluded == seen
+        assert desk.follower.index.excluded == seen
 
     run_virtual(told())

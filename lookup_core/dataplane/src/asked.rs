@@ -1,0 +1,229 @@
+//! What a request says, read once at the door: who is asked about, for which purpose, how fresh.
+//!
+//! The constraints of `nser.lookup.v1` are written out here, because every check passes them; a property test holds them
+//! equal to the protovalidate annotations. A phone or a document leaves this module as a blind index or not at all.
+
+use crate::check::Subject;
+use crate::identity::{BlindKeys, DocumentKind};
+use crate::proto::lookup::v1::{Consistency, Purpose, Subject as Asked, consistency::Requirement};
+use crate::proto::r#type::v1::{Document, DocumentType};
+use crate::refusal::{Reason, Refusal};
+use crate::token;
+
+const LONGEST_IDENTIFIER: usize = 64;
+const LONGEST_REVISION_TOKEN: usize = 128;
+pub const LARGEST_BATCH: usize = 10_000;
+
+/// How fresh an answer must be; by default as fresh as the lease, which is safe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    AsTheLease,
+    AtLeast(String),
+    Fully,
+}
+
+fn invalid(field: &'static str, message: impl Into<std::borrow::Cow<'static, str>>) -> Refusal {
+    Refusal::of_field(Reason::InvalidRequest, field, message)
+}
+
+/// Hold `asked` to the annotations of `nser.lookup.v1.Subject`.
+pub fn check_constraints(asked: &Asked) -> Result<(), Refusal> {
+    if is_longer(&asked.phone) {
+        return Err(invalid("phone", "A phone has at most 64 characters."));
+    }
+    if is_longer(&asked.bst) {
+        return Err(invalid("bst", "A BST has at most 64 characters."));
+    }
+    match &asked.document {
+        Some(_) if !asked.bst.is_empty() => Err(invalid("bst", "A BST stands alone: leave the document out.")),
+        Some(document) => check_document(document),
+        None if !asked.bst.is_empty() && !asked.phone.is_empty() => {
+            Err(invalid("bst", "A BST stands alone: leave the phone out."))
+        }
+        None if asked.bst.is_empty() && asked.phone.is_empty() => {
+            Err(invalid("phone", "Nobody is named: give a phone, a document or a bst."))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_document(document: &Document) -> Result<(), Refusal> {
+    if DocumentType::try_from(document.r#type).is_err() {
+        let said = format!("There is no document type {}. See DocumentType.", document.r#type);
+        return Err(invalid("document.type", said));
+    }
+    if document.number.is_empty() {
+        let said = "The document has no number. Write it as printed, or leave it out.";
+        return Err(invalid("document.number", said));
+    }
+    if is_longer(&document.number) {
+        return Err(invalid(
+            "document.number",
+            "A document number has at most 64 characters.",
+        ));
+    }
+    Ok(())
+}
+
+/// Characters are counted, as the contract does; most texts are shorter in bytes already.
+fn is_longer(text: &str) -> bool {
+    text.len() > LONGEST_IDENTIFIER && text.chars().nth(LONGEST_IDENTIFIER).is_some()
+}
+
+/// Turn what was asked into blind indexes.
+pub fn subject_from(keys: &BlindKeys, asked: &Asked) -> Result<Subject, Refusal> {
+    check_constraints(asked)?;
+    if !asked.bst.is_empty() {
+        return Ok(Subject {
+            phone: None,
+            document: None,
+            token: Some(token::parse(&asked.bst)?),
+        });
+    }
+    let document = asked
+        .document
+        .as_ref()
+        .map(|document| keys.document(kind_of(document), &document.number))
+        .transpose()?;
+    let phone = if asked.phone.is_empty() {
+        None
+    } else {
+        Some(keys.phone(&asked.phone)?)
+    };
+    Ok(Subject {
+        phone,
+        document,
+        token: None,
+    })
+}
+
+fn kind_of(document: &Document) -> DocumentKind {
+    match document.r#type() {
+        DocumentType::Unspecified | DocumentType::NationalId => DocumentKind::NationalId,
+        DocumentType::Maisha => DocumentKind::Maisha,
+        DocumentType::Passport => DocumentKind::Passport,
+        DocumentType::Alien => DocumentKind::Alien,
+        DocumentType::Military => DocumentKind::Military,
+    }
+}
+
+/// The one subject of a request.
+pub fn subject_of(subject: Option<&Asked>) -> Result<&Asked, Refusal> {
+    subject.ok_or_else(|| {
+        invalid(
+            "subject",
+            "Nobody is named: give a subject with a phone, a document or a bst.",
+        )
+    })
+}
+
+/// Read a purpose; none means exclusion.
+pub fn purpose_from(value: i32) -> Result<Purpose, Refusal> {
+    match Purpose::try_from(value) {
+        Ok(Purpose::Unspecified) => Ok(Purpose::Exclusion),
+        Ok(purpose) => Ok(purpose),
+        Err(_) => Err(invalid(
+            "purpose",
+            format!("There is no purpose {value}. Use EXCLUSION, MARKETING or AGE."),
+        )),
+    }
+}
+
+/// Read the consistency that a request asks for.
+pub fn freshness_from(consistency: Option<&Consistency>) -> Result<Freshness, Refusal> {
+    let Some(consistency) = consistency else {
+        return Ok(Freshness::AsTheLease);
+    };
+    match &consistency.requirement {
+        Some(Requirement::MinimizeLatency(_) | Requirement::FullyConsistent(false)) => Ok(Freshness::AsTheLease),
+        Some(Requirement::FullyConsistent(true)) => Ok(Freshness::Fully),
+        Some(Requirement::AtLeast(token)) if (1..=LONGEST_REVISION_TOKEN).contains(&token.chars().count()) => {
+            Ok(Freshness::AtLeast(token.clone()))
+        }
+        Some(Requirement::AtLeast(_)) => Err(invalid(
+            "consistency.at_least",
+            "This is not a revision token from an answer.",
+        )),
+        None => Err(invalid(
+            "consistency",
+            "Choose one: minimize_latency, at_least or fully_consistent.",
+        )),
+    }
+}
+
+/// Hold a batch to its size.
+pub fn check_size(size: usize) -> Result<(), Refusal> {
+    match size {
+        0 => Err(invalid(
+            "subjects",
+            "The batch names nobody. Give 1 to 10,000 subjects.",
+        )),
+        1..=LARGEST_BATCH => Ok(()),
+        _ => {
+            let said = format!(
+                "The batch names {} people; one call takes 10,000. Split it. Nobody was checked.",
+                grouped(size)
+            );
+            let mut refusal = Refusal::of_field(Reason::BatchTooLarge, "subjects", said);
+            refusal.details.push(("limit", LARGEST_BATCH.to_string()));
+            Err(refusal)
+        }
+    }
+}
+
+/// A number with commas, as messages show it.
+#[must_use]
+pub fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(refused: Result<(), Refusal>) -> &'static str {
+        refused.expect_err("it is refused").field.expect("it names its field")
+    }
+
+    #[test]
+    fn a_subject_names_somebody_and_a_token_stands_alone() {
+        assert_eq!(field(check_constraints(&Asked::default())), "phone");
+        let both = Asked {
+            phone: "0712345678".into(),
+            bst: "BST".into(),
+            document: None,
+        };
+        assert_eq!(field(check_constraints(&both)), "bst");
+        let long = Asked {
+            phone: "\u{FF17}".repeat(65),
+            ..Asked::default()
+        };
+        assert_eq!(field(check_constraints(&long)), "phone");
+        let wide = Asked {
+            phone: "\u{FF17}".repeat(64),
+            ..Asked::default()
+        };
+        assert!(check_constraints(&wide).is_ok());
+    }
+
+    #[test]
+    fn a_batch_has_one_to_ten_thousand_people() {
+        assert_eq!(field(check_size(0)), "subjects");
+        assert!(check_size(LARGEST_BATCH).is_ok());
+        assert!(check_size(10_001).unwrap_err().message.contains("10,001 people"));
+    }
+
+    #[test]
+    fn numbers_are_grouped_in_thousands() {
+        assert_eq!(grouped(7), "7");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+}

@@ -1,0 +1,113 @@
+//! Who is calling, by the API keys in the index.
+//!
+//! A MAC that was verified once is remembered by each runtime; the credential is read from the index every time, so that
+//! a revocation acts with the change that brings it, on open streams too. Without a live lease nobody is authenticated
+//! (SAFETY.md 19).
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::apikey;
+use crate::index::{Credential, Index};
+use crate::plane::Plane;
+use crate::proto::lookup::v1::Purpose;
+use crate::refusal::{Reason, Refusal};
+
+/// Keys whose MAC is remembered by a runtime; a country has fewer.
+const REMEMBERED: usize = 10_000;
+const LONGEST_HEADER: usize = 256;
+const SCHEME: &str = "bearer ";
+
+/// A well-formed key that was presented, and its MAC. Says nothing about whether it is valid.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    pub key_id: Arc<str>,
+    mac: [u8; 32],
+}
+
+thread_local! {
+    static KNOWN: RefCell<HashMap<[u8; 32], Presented>> = RefCell::new(HashMap::new());
+}
+
+/// Read an `authorization` header. Refuses one that is no API key.
+pub fn read(plane: &Plane, authorization: Option<&[u8]>) -> Result<Presented, Refusal> {
+    let index = plane.ready_index()?;
+    let text = authorization.and_then(bearer).ok_or_else(apikey::refused)?;
+    let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    if let Some(known) = KNOWN.with_borrow(|known| known.get(&digest).cloned()) {
+        return Ok(known);
+    }
+    let key_id = apikey::parse(text)?;
+    let presented = Presented {
+        key_id: key_id.as_str().into(),
+        mac: plane.keys.pepper.mac(text),
+    };
+    // Only keys that are valid now are remembered, so that nobody fills this by guessing.
+    if credential(&index, &presented).is_some() {
+        KNOWN.with_borrow_mut(|known| {
+            if known.len() >= REMEMBERED {
+                known.clear();
+            }
+            known.insert(digest, presented.clone());
+        });
+    }
+    Ok(presented)
+}
+
+fn bearer(header: &[u8]) -> Option<&str> {
+    if header.len() > LONGEST_HEADER {
+        return None;
+    }
+    let text = std::str::from_utf8(header).ok()?;
+    let scheme = text.get(..SCHEME.len())?;
+    scheme.eq_ignore_ascii_case(SCHEME).then(|| text[SCHEME.len()..].trim())
+}
+
+/// The credential as the index has it now.
+pub fn admit(plane: &Plane, presented: &Presented) -> Result<Arc<Credential>, Refusal> {
+    let index = plane.ready_index()?;
+    if !plane.lease.is_live() {
+        return Err(crate::plane::register_stale()); // a revocation may have passed us by
+    }
+    credential(&index, presented)
+        .filter(|credential| credential.active)
+        .ok_or_else(apikey::refused)
+}
+
+/// The credential that the key's MAC fits. An unknown id takes as long as a wrong key.
+fn credential(index: &Index, presented: &Presented) -> Option<Arc<Credential>> {
+    let found = index.credential(&presented.key_id);
+    let stored = found.as_ref().map_or([0; 32], |credential| credential.mac);
+    if bool::from(stored.ct_eq(&presented.mac)) {
+        found
+    } else {
+        None
+    }
+}
+
+/// Refuse unless the key may check for `purpose`.
+pub fn check_permitted(credential: &Credential, purpose: Purpose) -> Result<(), Refusal> {
+    let (name, scopes): (&str, &[&str]) = match purpose {
+        Purpose::Unspecified | Purpose::Exclusion => ("exclusion", &["check:exclusion", "nser:read", "nser:admin"]),
+        Purpose::Marketing => ("marketing", &["check:marketing"]),
+        Purpose::Age => ("age", &["check:age"]),
+    };
+    if credential.scopes.iter().any(|scope| scopes.contains(&scope.as_str())) {
+        return Ok(());
+    }
+    Err(Refusal::of_field(
+        Reason::NotPermitted,
+        "purpose",
+        format!("This key may not check for the purpose {name}. Use a key with the scope check:{name}."),
+    ))
+}
+
+/// Whether the key may know that a person was excluded before.
+#[must_use]
+pub fn tells_previous(credential: &Credential) -> bool {
+    credential.scopes.iter().any(|scope| scope == "check:previous")
+}

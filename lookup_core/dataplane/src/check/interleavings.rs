@@ -1,0 +1,325 @@
+//! A check with a writer that runs between any two of its loads, as another thread would.
+//!
+//! The check and the index are the real ones; only the moments at which the writer makes its next stores are chosen: all
+//! of them. Each rule is then left out, and its absence must be found.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+use crate::clock::{BootInstant, Clock};
+use crate::index::tests::{DOCUMENT, ONE, OTHER, OTHER_PHONE, PHONE, TOKEN, change, exclusion, person};
+use crate::lease::{LEASE_NS, Stale};
+use crate::people::{ExclusionId, Whole};
+use crate::proto::feed::v1::Change;
+use crate::rules::Kept;
+use crate::version::{Before, Version};
+
+const WANJIKU: u64 = 1;
+
+/// Rule 1: the standing is read after the look-up, so a newer lease clears an older miss.
+struct StandingAfterLookUp;
+
+impl Rules for StandingAfterLookUp {
+    fn in_order(
+        lease: &Lease,
+        look_up: impl FnOnce() -> Result<Found, Decision>,
+    ) -> Result<(Found, Result<NotExcluded, Stale>), Decision> {
+        let missed = look_up()?;
+        Ok((missed, lease.standing().clear(lease.now())))
+    }
+}
+
+/// Rule 1: the clock is read before the look-up, so a check that was held up clears after the lease.
+struct ClockBeforeLookUp;
+
+impl Rules for ClockBeforeLookUp {
+    fn in_order(
+        lease: &Lease,
+        look_up: impl FnOnce() -> Result<Found, Decision>,
+    ) -> Result<(Found, Result<NotExcluded, Stale>), Decision> {
+        let (standing, now) = (lease.standing(), lease.now());
+        let missed = look_up()?;
+        Ok((missed, standing.clear(now)))
+    }
+}
+
+/// Rule 2: a miss is not looked up again when the index moved meanwhile.
+struct OneLook;
+
+impl Rules for OneLook {
+    fn stood_still(_: &Version, _: Before) -> bool {
+        true
+    }
+}
+
+/// Rule 2: keys leave before the new ones are in, those too that stay.
+struct RemoveThenInsert;
+
+impl Rules for RemoveThenInsert {
+    fn restated(person: Whole) -> Vec<Whole> {
+        let bare = Whole {
+            phones: Vec::new(),
+            documents: Vec::new(),
+            ..person.clone()
+        };
+        vec![bare, person]
+    }
+}
+
+/// Rule 10: a statement about one exclusion overwrites what is known of a person's others.
+struct LastWriterWins;
+
+impl Rules for LastWriterWins {
+    fn remaining(_: Vec<ExclusionId>, stated: ExclusionId, excludes: bool) -> Vec<ExclusionId> {
+        if excludes { vec![stated] } else { Vec::new() }
+    }
+}
+
+/// Rule 24: a token that is not known is answered as somebody without an exclusion.
+struct UnknownTokenClears;
+
+impl Rules for UnknownTokenClears {
+    fn of_unknown_token() -> Option<Indeterminate> {
+        None
+    }
+}
+
+/// How many stores the writer has made when the check passes its first point, its second, and so on.
+type Schedule<'a> = &'a [usize];
+
+struct Race<'a> {
+    schedule: Schedule<'a>,
+    passed: Cell<usize>,
+    made: Cell<usize>,
+    step: RefCell<&'a mut dyn FnMut() -> bool>,
+}
+
+impl Pauses for Race<'_> {
+    fn pause(&self) {
+        let due = self
+            .schedule
+            .get(self.passed.get())
+            .or(self.schedule.last())
+            .copied()
+            .unwrap_or_default();
+        self.passed.set(self.passed.get() + 1);
+        while self.made.get() < due {
+            (self.step.borrow_mut())();
+            self.made.set(self.made.get() + 1);
+        }
+    }
+}
+
+/// Every way to spread up to `steps` steps of the writer over `points` of a check, in order.
+fn every_schedule(points: usize, steps: usize, mut each: impl FnMut(Schedule)) {
+    let mut schedule = vec![0; points];
+    loop {
+        each(&schedule);
+        let Some(at) = schedule.iter().rposition(|made| *made < steps) else {
+            return;
+        };
+        let next = schedule[at] + 1;
+        schedule[at..].fill(next);
+    }
+}
+
+/// What a check by `R` says in one race.
+fn said<R: Rules>(
+    index: &Index,
+    lease: &Lease,
+    subject: Subject,
+    schedule: Schedule,
+    step: &mut dyn FnMut() -> bool,
+) -> Decision {
+    let race = Race {
+        schedule,
+        passed: Cell::new(0),
+        made: Cell::new(0),
+        step: RefCell::new(step),
+    };
+    check_with::<R, _>(index, lease, &subject, &race)
+}
+
+fn a_lease(now: u64) -> (Arc<AtomicU64>, Lease) {
+    let time = Arc::new(AtomicU64::new(now));
+    let lease = Lease::new(Clock::Set(time.clone()));
+    lease.arm(BootInstant(now));
+    (time, lease)
+}
+
+fn stated(phones: &[[u8; 16]], documents: &[[u8; 16]], id: [u8; 16], excludes: bool) -> Change {
+    change([
+        person(WANJIKU, phones, documents).into(),
+        exclusion(WANJIKU, id, excludes).into(),
+    ])
+}
+
+fn an_index_of(phones: &[[u8; 16]]) -> Index {
+    let index = Index::new([0; 16]);
+    index.apply(1, &stated(phones, &[], ONE, true)).unwrap();
+    index
+}
+
+/// What a check says that begins under a live lease while that lease ends, over every schedule.
+///
+/// The person is registered when the lease is over, and then a new one is armed: nothing that was looked up before may be
+/// cleared after.
+fn outcomes_of_a_lease_that_ends<R: Rules>() -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    every_schedule(5, 3, |schedule| {
+        let (index, (time, lease)) = (Index::new([0; 16]), a_lease(1_000));
+        let mut made = 0;
+        let mut step = || {
+            made += 1;
+            match made {
+                1 => time.store(1_000 + LEASE_NS + 1, Ordering::SeqCst),
+                2 => index.apply(1, &stated(&[PHONE], &[], ONE, true)).unwrap(),
+                _ => lease.arm(BootInstant(time.load(Ordering::SeqCst))),
+            }
+            true
+        };
+        let subject = Subject {
+            phone: Some(PHONE),
+            ..Subject::default()
+        };
+        let decision = said::<R>(&index, &lease, subject, schedule, &mut step);
+        if made > 0 {
+            seen.insert(format!("{:?}", decision.outcome)); // otherwise the lease did not end
+        }
+    });
+    seen
+}
+
+/// What a check says while a person who is excluded at every moment is restated, over every schedule.
+fn outcomes_of_rebinding<R: Rules, W: Rules>(phones: &[[u8; 16]], subject: Subject) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    let (_, lease) = a_lease(1_000);
+    // The points that one look passes: two at the begin, two for each key, two at the end.
+    let points = if subject.document.is_some() { 8 } else { 6 };
+    let after = stated(phones, &[DOCUMENT], ONE, true);
+    let steps = {
+        let index = an_index_of(&[PHONE]);
+        let mut applying = index.applying::<W>(2, &after).unwrap();
+        std::iter::from_fn(|| applying.step().then_some(())).count()
+    };
+    every_schedule(points, steps, |schedule| {
+        let index = an_index_of(&[PHONE]);
+        let mut applying = index.applying::<W>(2, &after).unwrap();
+        let decision = said::<R>(&index, &lease, subject, schedule, &mut || applying.step());
+        seen.insert(format!("{:?}", decision.outcome));
+    });
+    seen
+}
+
+const CLEARED: &str = "NotExcluded";
+const BOTH: Subject = Subject {
+    phone: Some(PHONE),
+    document: Some(DOCUMENT),
+    token: None,
+};
+
+#[test]
+fn a_lease_renewed_during_a_check_does_not_clear_an_older_miss() {
+    let seen = outcomes_of_a_lease_that_ends::<Kept>();
+    assert!(!seen.contains(CLEARED), "{seen:?}");
+    assert_eq!(seen.len(), 2, "excluded and indeterminate, by schedule");
+}
+
+#[test]
+fn without_rule_1_it_does() {
+    assert!(outcomes_of_a_lease_that_ends::<StandingAfterLookUp>().contains(CLEARED));
+    assert!(outcomes_of_a_lease_that_ends::<ClockBeforeLookUp>().contains(CLEARED));
+}
+
+#[test]
+fn a_person_whose_keys_change_is_never_cleared() {
+    let seen = outcomes_of_rebinding::<Kept, Kept>(&[OTHER_PHONE], BOTH);
+    assert!(!seen.contains(CLEARED), "{seen:?}");
+}
+
+#[test]
+fn without_the_second_look_of_rule_2_they_are_missed() {
+    assert!(outcomes_of_rebinding::<OneLook, Kept>(&[OTHER_PHONE], BOTH).contains(CLEARED));
+    assert!(outcomes_of_rebinding::<OneLook, RemoveThenInsert>(&[OTHER_PHONE], BOTH).contains(CLEARED));
+}
+
+#[test]
+fn a_key_that_stays_leads_to_its_person_at_every_moment_though_nobody_looks_again() {
+    let by_phone = Subject {
+        phone: Some(PHONE),
+        ..Subject::default()
+    };
+    for phones in [&[PHONE][..], &[PHONE, OTHER_PHONE], &[OTHER_PHONE, PHONE]] {
+        assert!(!outcomes_of_rebinding::<OneLook, Kept>(phones, by_phone).contains(CLEARED));
+        assert!(outcomes_of_rebinding::<OneLook, RemoveThenInsert>(phones, by_phone).contains(CLEARED));
+    }
+}
+
+#[test]
+fn the_second_look_covers_a_writer_that_removes_first() {
+    assert!(!outcomes_of_rebinding::<Kept, RemoveThenInsert>(&[OTHER_PHONE], BOTH).contains(CLEARED));
+}
+
+#[test]
+fn an_index_that_moves_under_every_look_decides_nothing() {
+    let (index, (_, lease)) = (Index::new([0; 16]), a_lease(1_000));
+    let schedule = (0..10_000).collect::<Vec<_>>();
+    let mut restless = || {
+        index.version.begin();
+        index.version.end();
+        true
+    };
+    let subject = Subject {
+        phone: Some(PHONE),
+        ..Subject::default()
+    };
+    let decision = said::<Kept>(&index, &lease, subject, &schedule, &mut restless);
+    assert_eq!(decision.reason, Some(Indeterminate::IndexMoving));
+}
+
+/// Two exclusions, of which one is released.
+fn outcome_of_a_release<W: Rules>() -> Outcome {
+    let (index, (_, lease)) = (an_index_of(&[PHONE]), a_lease(1_000));
+    index
+        .apply(2, &change([exclusion(WANJIKU, OTHER, true).into()]))
+        .unwrap();
+    let released = change([exclusion(WANJIKU, ONE, false).into()]);
+    let mut applying = index.applying::<W>(3, &released).unwrap();
+    while applying.step() {}
+    check::<Kept>(
+        &index,
+        &lease,
+        &Subject {
+            phone: Some(PHONE),
+            ..Subject::default()
+        },
+    )
+    .outcome
+}
+
+#[test]
+fn a_person_is_cleared_only_when_the_last_exclusion_has_left() {
+    assert_eq!(outcome_of_a_release::<Kept>(), Outcome::Excluded);
+}
+
+#[test]
+fn without_rule_10_the_last_statement_clears_them() {
+    assert_eq!(outcome_of_a_release::<LastWriterWins>(), Outcome::NotExcluded);
+}
+
+#[test]
+fn an_unknown_token_clears_nobody_and_without_rule_24_it_does() {
+    let (index, (_, lease)) = (Index::new([0; 16]), a_lease(1_000));
+    let subject = Subject {
+        token: Some(TOKEN),
+        ..Subject::default()
+    };
+    assert_eq!(check::<Kept>(&index, &lease, &subject).outcome, Outcome::Indeterminate);
+    assert_eq!(
+        check::<UnknownTokenClears>(&index, &lease, &subject).outcome,
+        Outcome::NotExcluded
+    );
+}

@@ -1,0 +1,144 @@
+//! One connection: HTTP/2 with limits, TLS where it is asked for, and an end that loses no answer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tonic::body::Body;
+use tower::ServiceExt;
+
+use crate::metrics::Tally;
+use crate::routes::Routes;
+
+/// What one connection may do. The defaults are those of `lookup_core.kernel.settings`.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub concurrent_streams: u32,
+    pub connections: usize,
+    pub age: Duration,
+    pub age_grace: Duration,
+    pub keep_alive: Duration,
+    pub keep_alive_timeout: Duration,
+    pub handshake: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            concurrent_streams: 1_000,
+            connections: 4_096,
+            age: Duration::from_secs(30 * 60),
+            age_grace: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(60),
+            keep_alive_timeout: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How far the server is with leaving.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Leaving {
+    #[default]
+    Staying,
+    /// GOAWAY: what is in flight is answered, streams are ended.
+    Draining,
+    /// The grace is over: connections are dropped.
+    Gone,
+}
+
+/// Return when the server is as far as `stage`.
+pub async fn reached(leaving: &mut watch::Receiver<Leaving>, stage: Leaving) {
+    _ = leaving.wait_for(|now| *now >= stage).await; // the sender has gone: so has the server
+}
+
+/// What all connections of one runtime share.
+#[derive(Clone)]
+pub struct Shared {
+    pub limits: Arc<Limits>,
+    pub tls: Option<TlsAcceptor>,
+    pub leaving: watch::Receiver<Leaving>,
+    pub tally: Arc<Tally>,
+    pub routes: Routes,
+}
+
+/// Serve one connection until its end.
+pub async fn serve(tcp: TcpStream, shared: Shared) {
+    _ = tcp.set_nodelay(true);
+    let Some(tls) = &shared.tls else {
+        return converse(tcp, &shared).await;
+    };
+    match timeout(shared.limits.handshake, tls.accept(tcp)).await {
+        Ok(Ok(stream)) => converse(stream, &shared).await,
+        Ok(Err(_)) | Err(_) => _ = shared.tally.failed_handshakes.fetch_add(1, Relaxed),
+    }
+}
+
+/// HTTP/2 alone: what is not, ends the connection.
+fn protocol(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.concurrent_streams)
+        .keep_alive_interval(limits.keep_alive)
+        .keep_alive_timeout(limits.keep_alive_timeout)
+        .max_header_list_size(16 * 1024)
+        // Rapid reset (CVE-2023-44487): who opens and cancels streams faster than they are taken is cut off.
+        .max_pending_accept_reset_streams(64)
+        .max_local_error_reset_streams(1_024)
+        .initial_stream_window_size(1024 * 1024)
+        .initial_connection_window_size(4 * 1024 * 1024)
+        .max_send_buf_size(1024 * 1024);
+    builder
+}
+
+async fn converse<Io>(io: Io, shared: &Shared)
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = &shared.limits;
+    let (ending, is_ending) = watch::channel(false);
+    let routes = shared
+        .routes
+        .on_connection(is_ending)
+        .map_request(|request: http::Request<_>| request.map(Body::new));
+    let mut connection =
+        std::pin::pin!(protocol(limits).serve_connection(TokioIo::new(io), TowerToHyperService::new(routes)));
+    let (mut draining, mut gone) = (shared.leaving.clone(), shared.leaving.clone());
+    // Ages differ a little, so that callers who came together do not all come back together.
+    let jitter = limits.age.mul_f64(f64::from(std::process::id() % 97) / 970.0);
+    let mut ends = Instant::now() + limits.age + jitter;
+    let mut has_said_so = false;
+    loop {
+        tokio::select! {
+            result = connection.as_mut() => {
+                if result.is_err() { shared.tally.dropped_connections.fetch_add(1, Relaxed); }
+                return;
+            }
+            () = reached(&mut draining, Leaving::Draining), if !*ending.borrow() => {
+                connection.as_mut().graceful_shutdown();
+                _ = ending.send(true);
+                (has_said_so, ends) = (true, Instant::now() + limits.age_grace);
+            }
+            () = reached(&mut gone, Leaving::Gone) => return,
+            () = sleep_until(ends) => {
+                if has_said_so {
+                    if *ending.borrow() { return; }
+                    _ = ending.send(true); // streams are told to go elsewhere, then the connection ends
+                    ends = Instant::now() + limits.age_grace;
+                } else {
+                    connection.as_mut().graceful_shutdown();
+                    (has_said_so, ends) = (true, Instant::now() + limits.age_grace);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The rules of SAFETY.md that the index and the check keep, each in one small method.
+//!
+//! Tests replace a method to show that its absence is found. Nothing in production can: [`Kept`] is the only type that
+//! has these methods outside tests.
+
+use crate::check::{Decision, Found, Indeterminate};
+use crate::lease::{Lease, NotExcluded, Stale};
+use crate::people::{ExclusionId, Whole};
+use crate::version::{Before, Version};
+
+pub trait Rules {
+    /// Rule 1: the standing is taken before the first look-up and spent by a clock that is read after the last. An `Err`
+    /// of `look_up` is decided without a lease.
+    fn in_order(
+        lease: &Lease,
+        look_up: impl FnOnce() -> Result<Found, Decision>,
+    ) -> Result<(Found, Result<NotExcluded, Stale>), Decision> {
+        let standing = lease.standing();
+        let missed = look_up()?;
+        Ok((missed, standing.clear(lease.now())))
+    }
+
+    /// Rule 2: whether no change was under way or was made during the look-up.
+    fn stood_still(version: &Version, before: Before) -> bool {
+        version.stood_still(before)
+    }
+
+    /// Rule 2: the writer's steps from what is held of a person to what is stated; keys that stay never leave.
+    fn restated(person: Whole) -> Vec<Whole> {
+        vec![person]
+    }
+
+    /// Rule 10: a statement is about one exclusion; the others of this person stay.
+    fn remaining(mut held: Vec<ExclusionId>, stated: ExclusionId, excludes: bool) -> Vec<ExclusionId> {
+        if excludes && !held.contains(&stated) {
+            held.push(stated);
+        } else if !excludes {
+            held.retain(|id| *id != stated);
+        }
+        held
+    }
+
+    /// Rule 24: what is said of a token that nobody has; never "not excluded".
+    fn of_unknown_token() -> Option<Indeterminate> {
+        Some(Indeterminate::TokenUnknown)
+    }
+}
+
+/// All rules, kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept;
+
+impl Rules for Kept {}
