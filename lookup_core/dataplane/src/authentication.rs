@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 
 use crate::apikey;
 use crate::index::{Credential, Index};
-use crate::plane::Plane;
+use crate::plane::{Plane, register_stale};
 use crate::proto::lookup::v1::Purpose;
 use crate::refusal::{Reason, Refusal};
 
@@ -69,11 +69,13 @@ fn bearer(header: &[u8]) -> Option<&str> {
 
 /// The credential as the index has it now.
 pub fn admit(plane: &Plane, presented: &Presented) -> Result<Arc<Credential>, Refusal> {
+    let standing = plane.lease.standing(); // before the index, as for a check: SAFETY.md 1
     let index = plane.ready_index()?;
-    if !plane.lease.is_live() {
-        return Err(crate::plane::register_stale()); // a revocation may have passed us by
+    let found = credential(&index, presented);
+    if standing.clear(plane.lease.now()).is_err() {
+        return Err(register_stale()); // a revocation may have passed us by
     }
-    credential(&index, presented)
+    found
         .filter(|credential| credential.active)
         .ok_or_else(apikey::refused)
 }

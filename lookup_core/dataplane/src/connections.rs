@@ -18,7 +18,7 @@ use tower::ServiceExt;
 use crate::metrics::Tally;
 use crate::routes::Routes;
 
-/// What one connection may do. The defaults are those of `lookup_core.kernel.settings`.
+/// What connections may do, each and together.
 #[derive(Clone, Debug)]
 pub struct Limits {
     pub concurrent_streams: u32,
