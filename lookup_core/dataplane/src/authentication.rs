@@ -75,9 +75,7 @@ pub fn admit(plane: &Plane, presented: &Presented) -> Result<Arc<Credential>, Re
     if standing.clear(plane.lease.now()).is_err() {
         return Err(register_stale()); // a revocation may have passed us by
     }
-    found
-        .filter(|credential| credential.active)
-        .ok_or_else(apikey::refused)
+    found.filter(|credential| credential.active).ok_or_else(apikey::refused)
 }
 
 /// The credential that the key's MAC fits. An unknown id takes as long as a wrong key.

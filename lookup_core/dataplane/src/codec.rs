@@ -1,9 +1,8 @@
-//! Messages in and out. Bytes that are no message, or too many, are a value here and not an error of the transport:
-//! what refuses them names the field and the fix.
+//! Messages in and out. Bytes that are no message are a value here and not an error of the transport: what refuses them
+//! names the field and the fix.
 
 use std::marker::PhantomData;
 
-use bytes::Buf;
 use prost::Message;
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -13,19 +12,18 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 pub enum Arrived<Request> {
     Whole(Request),
     Garbled,
-    TooLong(usize),
 }
 
-/// Reads `Request`s of at most `LARGEST` bytes and writes `Response`s.
-pub struct Careful<Request, Response, const LARGEST: usize>(PhantomData<(Request, Response)>);
+/// Reads `Request`s and writes `Response`s.
+pub struct Careful<Request, Response>(PhantomData<(Request, Response)>);
 
-impl<Request, Response, const LARGEST: usize> Default for Careful<Request, Response, LARGEST> {
+impl<Request, Response> Default for Careful<Request, Response> {
     fn default() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<Request, Response, const LARGEST: usize> Codec for Careful<Request, Response, LARGEST>
+impl<Request, Response> Codec for Careful<Request, Response>
 where
     Request: Message + Default + 'static,
     Response: Message + 'static,
@@ -33,7 +31,7 @@ where
     type Encode = Response;
     type Decode = Arrived<Request>;
     type Encoder = Writing<Response>;
-    type Decoder = Reading<Request, LARGEST>;
+    type Decoder = Reading<Request>;
 
     fn encoder(&mut self) -> Self::Encoder {
         Writing(PhantomData)
@@ -56,18 +54,13 @@ impl<Response: Message> Encoder for Writing<Response> {
     }
 }
 
-pub struct Reading<Request, const LARGEST: usize>(PhantomData<Request>);
+pub struct Reading<Request>(PhantomData<Request>);
 
-impl<Request: Message + Default, const LARGEST: usize> Decoder for Reading<Request, LARGEST> {
+impl<Request: Message + Default> Decoder for Reading<Request> {
     type Item = Arrived<Request>;
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
-        let length = buffer.remaining();
-        if length > LARGEST {
-            buffer.advance(length);
-            return Ok(Some(Arrived::TooLong(length)));
-        }
         Ok(Some(Request::decode(buffer).map_or(Arrived::Garbled, Arrived::Whole)))
     }
 }

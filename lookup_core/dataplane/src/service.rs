@@ -32,12 +32,12 @@ use crate::stream::{Messages, answers_to};
 pub const NAME: &str = "nser.lookup.v1.LookupService";
 pub const LARGEST_CHECK: usize = 16 * 1024;
 pub const LARGEST_BATCH: usize = 4 * 1024 * 1024;
-/// Above what is taken, so that what is too large is refused with a reason and a fix.
-const LARGEST_RECEIVED: usize = 16 * 1024 * 1024;
+/// What a full batch of long tokens may come to.
+const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 
-type CheckCodec = Careful<CheckRequest, CheckResponse, LARGEST_CHECK>;
-type BatchCodec = Careful<BatchCheckRequest, BatchCheckResponse, LARGEST_BATCH>;
-type StreamCodec = Careful<StreamCheckRequest, StreamCheckResponse, LARGEST_CHECK>;
+type CheckCodec = Careful<CheckRequest, CheckResponse>;
+type BatchCodec = Careful<BatchCheckRequest, BatchCheckResponse>;
+type StreamCodec = Careful<StreamCheckRequest, StreamCheckResponse>;
 type Answering<T> = Pin<Box<dyn Future<Output = Result<tonic::Response<T>, Status>> + Send>>;
 
 /// The service on one connection. `leaving` turns true when the connection is about to end.
@@ -51,17 +51,17 @@ impl LookupService {
     async fn route(self, request: Request<Body>) -> Response<Body> {
         match request.uri().path() {
             "/nser.lookup.v1.LookupService/Check" => {
-                let mut grpc = Grpc::new(CheckCodec::default()).max_decoding_message_size(LARGEST_RECEIVED);
+                let mut grpc = Grpc::new(CheckCodec::default()).max_decoding_message_size(LARGEST_CHECK);
                 grpc.client_streaming(Unary(self), request).await
             }
             "/nser.lookup.v1.LookupService/BatchCheck" => {
                 let mut grpc = Grpc::new(BatchCodec::default())
-                    .max_decoding_message_size(LARGEST_RECEIVED)
-                    .max_encoding_message_size(LARGEST_RECEIVED);
+                    .max_decoding_message_size(LARGEST_BATCH)
+                    .max_encoding_message_size(LARGEST_ANSWER);
                 grpc.client_streaming(Many(self), request).await
             }
             "/nser.lookup.v1.LookupService/StreamCheck" => {
-                let mut grpc = Grpc::new(StreamCodec::default()).max_decoding_message_size(LARGEST_RECEIVED);
+                let mut grpc = Grpc::new(StreamCodec::default()).max_decoding_message_size(LARGEST_CHECK);
                 grpc.streaming(Several(self), request).await
             }
             _ => Status::unimplemented("There is no such call here.").into_http(),
@@ -158,32 +158,30 @@ async fn only<Request: Default>(
     largest: usize,
 ) -> Result<Request, Refusal> {
     match messages.message().await {
-        Ok(Some(arrived)) => whole(arrived, field, name, largest),
+        Ok(Some(arrived)) => whole(arrived, field, name),
         Ok(None) => Ok(Request::default()),
-        Err(_) => Err(garbled(field, name)),
+        Err(status) => Err(unreadable(&status, field, name, largest)),
     }
 }
 
 /// The message itself, or why it is none.
-pub fn whole<Request>(
-    arrived: Arrived<Request>,
-    field: &'static str,
-    name: &str,
-    largest: usize,
-) -> Result<Request, Refusal> {
+pub fn whole<Request>(arrived: Arrived<Request>, field: &'static str, name: &str) -> Result<Request, Refusal> {
     match arrived {
         Arrived::Whole(request) => Ok(request),
         Arrived::Garbled => Err(garbled(field, name)),
-        Arrived::TooLong(size) => Err(Refusal::of_field(
-            Reason::InvalidRequest,
-            field,
-            format!(
-                "The message has {} bytes; at most {} are read. Make it smaller.",
-                grouped(size),
-                grouped(largest)
-            ),
-        )),
     }
+}
+
+/// Why what arrived could not be read: it was longer than is received, or is no frame.
+pub fn unreadable(status: &Status, field: &'static str, name: &str, largest: usize) -> Refusal {
+    if status.code() != Code::OutOfRange {
+        return garbled(field, name);
+    }
+    let said = format!(
+        "The message has more than {} bytes, which is all that is read. Make it smaller.",
+        grouped(largest)
+    );
+    Refusal::of_field(Reason::InvalidRequest, field, said)
 }
 
 pub fn garbled(field: &'static str, name: &str) -> Refusal {

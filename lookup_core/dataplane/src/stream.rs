@@ -16,7 +16,7 @@ use crate::metrics::Rpc;
 use crate::plane::draining;
 use crate::proto::lookup::v1::{Answer, StreamCheckRequest, StreamCheckResponse};
 use crate::refusal::Refusal;
-use crate::service::{LARGEST_CHECK, LookupService, garbled, whole};
+use crate::service::{LARGEST_CHECK, LookupService, unreadable, whole};
 use crate::status::status_of;
 
 /// Messages of one stream that may wait at a time for a revision or a budget; then no more are read.
@@ -88,7 +88,7 @@ async fn converse(
                 Ok(None) => break Ok(()),
                 Ok(Some(arrived)) => {
                     let begun = Instant::now();
-                    let request = whole(arrived, "subject", "StreamCheckRequest", LARGEST_CHECK)?;
+                    let request = whole(arrived, "subject", "StreamCheckRequest")?;
                     match service.lookups.check_at_once(&call, &request) {
                         Err(refusal) => break Err(refusal),
                         Ok(Answered::Now(answer)) => send(&service.lookups, answers, request.sequence, *answer, begun).await,
@@ -105,7 +105,7 @@ async fn converse(
                     }
                 }
                 Err(status) if status.code() == Code::Cancelled => return Ok(()),
-                Err(_) => break Err(garbled("subject", "StreamCheckRequest")),
+                Err(status) => break Err(unreadable(&status, "subject", "StreamCheckRequest", LARGEST_CHECK)),
             },
         }
     };

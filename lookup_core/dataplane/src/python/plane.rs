@@ -253,8 +253,11 @@ fn answers(sum: &Tally) -> Vec<(&'static str, &'static str, u64)> {
     rows
 }
 
+/// Bounds with how many were within each, and the sum of all in seconds.
+type Histogram = (Vec<(String, u64)>, f64);
+
 /// By RPC: how many were within each bound (cumulative, the last without one), and the sum in seconds.
-fn seconds(sum: &Tally) -> BTreeMap<&'static str, (Vec<(String, u64)>, f64)> {
+fn seconds(sum: &Tally) -> BTreeMap<&'static str, Histogram> {
     let mut rows = BTreeMap::new();
     for (rpc, name) in RPCS {
         let mut within = 0;
