@@ -12,7 +12,9 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::apikey;
+use crate::clock::BootInstant;
 use crate::index::{Credential, Index};
+use crate::lease::Standing;
 use crate::plane::{Plane, register_stale};
 use crate::proto::lookup::v1::Purpose;
 use crate::refusal::{Reason, Refusal};
@@ -67,13 +69,30 @@ fn bearer(header: &[u8]) -> Option<&str> {
     scheme.eq_ignore_ascii_case(SCHEME).then(|| text[SCHEME.len()..].trim())
 }
 
+/// Rule 19, in one small method. Tests replace it to show that its absence is found; [`Kept`] is the only type outside tests
+/// that has it.
+pub(crate) trait Rules {
+    /// Whether somebody may be authenticated: without a live lease a revocation may have passed us by.
+    fn may_admit(standing: Standing, now: BootInstant) -> bool {
+        standing.clear(now).is_ok()
+    }
+}
+
+pub(crate) struct Kept;
+
+impl Rules for Kept {}
+
 /// The credential as the index has it now.
 pub fn admit(plane: &Plane, presented: &Presented) -> Result<Arc<Credential>, Refusal> {
+    admit_by::<Kept>(plane, presented)
+}
+
+fn admit_by<R: Rules>(plane: &Plane, presented: &Presented) -> Result<Arc<Credential>, Refusal> {
     let standing = plane.lease.standing(); // before the index, as for a check: SAFETY.md 1
     let index = plane.ready_index()?;
     let found = credential(&index, presented);
-    if standing.clear(plane.lease.now()).is_err() {
-        return Err(register_stale()); // a revocation may have passed us by
+    if !R::may_admit(standing, plane.lease.now()) {
+        return Err(register_stale());
     }
     found.filter(|credential| credential.active).ok_or_else(apikey::refused)
 }
@@ -110,4 +129,106 @@ pub fn check_permitted(credential: &Credential, purpose: Purpose) -> Result<(), 
 #[must_use]
 pub fn tells_previous(credential: &Credential) -> bool {
     credential.scopes.iter().any(|scope| scope == "check:previous")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::apikey::Pepper;
+    use crate::identity::BlindKeys;
+    use crate::lease::Lease;
+    use crate::plane::Keys;
+    use crate::quota::Quota;
+    use crate::revision::RevisionKey;
+
+    const ID: &str = "aaaaaaaaaaaaaaaa";
+
+    /// Rule 19: whoever has a key is admitted, with a lease or without.
+    struct WithoutLease;
+
+    impl Rules for WithoutLease {
+        fn may_admit(_: Standing, _: BootInstant) -> bool {
+            true
+        }
+    }
+
+    fn key(secret: char) -> String {
+        let body = format!("nser_test_{ID}_{}", secret.to_string().repeat(52));
+        format!("{body}_{:08x}", crc32fast::hash(body.as_bytes()))
+    }
+
+    fn credential_of(plane: &Plane, secret: char, active: bool) -> Credential {
+        Credential {
+            key_id: ID.to_owned(),
+            mac: plane.keys.pepper.mac(&key(secret)),
+            operator_id: [7; 16],
+            scopes: ["nser:read".to_owned()].into(),
+            requests_per_second: 100,
+            people_per_second: 100,
+            active,
+        }
+    }
+
+    /// A plane with one key, whose secret is all `b`.
+    fn plane() -> (Plane, Arc<Index>) {
+        let keys = Keys {
+            blind: BlindKeys::new(&[3; 32], &[4; 32]),
+            revision: RevisionKey::new(&[5; 32]),
+            pepper: Pepper::new(&[6; 32]),
+        };
+        let quota = Quota::new(None, "one", Handle::current(), Box::new(|_, _| ())).expect("there is no URL");
+        let plane = Plane::new(
+            Arc::new(Lease::default()),
+            keys,
+            Arc::new(quota),
+            None,
+            Arc::new(|_, _| ()),
+        );
+        let index = Arc::new(Index::new([1; 16]));
+        index.put_credential(credential_of(&plane, 'b', true));
+        plane.serve(index.clone());
+        plane.lease.arm(plane.lease.now());
+        (plane, index)
+    }
+
+    fn reason<T>(result: Result<T, Refusal>) -> Option<Reason> {
+        result.err().map(|refusal| refusal.reason)
+    }
+
+    fn presented(plane: &Plane, header: &str) -> Result<Presented, Refusal> {
+        read(plane, Some(header.as_bytes()))
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_in_force_is_admitted_and_another_is_not() {
+        let (plane, index) = plane();
+        let ours = presented(&plane, &format!("Bearer {}", key('b'))).expect("it is well formed");
+        assert_eq!(reason(admit(&plane, &ours)), None);
+        let other = presented(&plane, &format!("bearer {}", key('c'))).expect("it is well formed");
+        assert_eq!(reason(admit(&plane, &other)), Some(Reason::CredentialsInvalid));
+        for header in ["", "Bearer", "Bearer nonsense", "Basic abc"] {
+            assert_eq!(reason(presented(&plane, header)), Some(Reason::CredentialsInvalid));
+        }
+        index.put_credential(credential_of(&plane, 'b', false));
+        assert_eq!(reason(admit(&plane, &ours)), Some(Reason::CredentialsInvalid)); // though it is remembered
+    }
+
+    #[tokio::test]
+    async fn without_a_live_lease_nobody_is_authenticated() {
+        let (plane, _) = plane();
+        let ours = presented(&plane, &format!("Bearer {}", key('b'))).expect("it is well formed");
+        plane.lease.disarm(); // and meanwhile the key is revoked in the store: this replica has not heard of it
+        assert_eq!(reason(admit(&plane, &ours)), Some(Reason::RegisterStale));
+        assert_eq!(reason(admit_by::<WithoutLease>(&plane, &ours)), None); // a revoked key is let in
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_loads_or_leaves_says_so_before_it_looks_at_a_key() {
+        let (plane, _) = plane();
+        let ours = presented(&plane, &format!("Bearer {}", key('b'))).expect("it is well formed");
+        plane.drain();
+        assert_eq!(reason(admit(&plane, &ours)), Some(Reason::Draining));
+    }
 }

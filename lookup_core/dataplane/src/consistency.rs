@@ -19,6 +19,24 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const TO_ANSWER: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(2);
 
+/// Rule 21, in two small methods. Tests replace them to show that their absence is found; [`Kept`] is the only type outside
+/// tests that has them.
+pub(crate) trait Rules {
+    /// The store and the revision that a token of ours names.
+    fn opened(plane: &Plane, text: &str) -> Result<([u8; 16], u64), Refusal> {
+        plane.keys.revision.open(text)
+    }
+
+    /// Whether a revision of `store` can be compared with those of `index`.
+    fn is_of(store: [u8; 16], index: &Index) -> bool {
+        index.store_id() == store
+    }
+}
+
+pub(crate) struct Kept;
+
+impl Rules for Kept {}
+
 thread_local! {
     static SEALED: RefCell<Option<([u8; 16], u64, String)>> = const { RefCell::new(None) };
 }
@@ -46,7 +64,7 @@ pub async fn reach(plane: &Plane, wanted: &Freshness, deadline: Option<Instant>)
     });
     match wanted {
         Freshness::AsTheLease => Ok(()),
-        Freshness::AtLeast(token) => reach_revision(plane, token, wait).await,
+        Freshness::AtLeast(token) => reach_revision::<Kept>(plane, token, wait).await,
         Freshness::Fully => match timeout(wait, plane.refresh()).await {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(store_unreachable()),
@@ -54,12 +72,12 @@ pub async fn reach(plane: &Plane, wanted: &Freshness, deadline: Option<Instant>)
     }
 }
 
-async fn reach_revision(plane: &Plane, token: &str, wait: Duration) -> Result<(), Refusal> {
-    let (store, revision) = plane.keys.revision.open(token)?;
+async fn reach_revision<R: Rules>(plane: &Plane, token: &str, wait: Duration) -> Result<(), Refusal> {
+    let (store, revision) = R::opened(plane, token)?;
     let until = Instant::now() + wait;
     loop {
         let index = plane.ready_index()?;
-        if index.store_id() != store {
+        if !R::is_of(store, &index) {
             return Err(revision_from_other_store()); // or another store was loaded meanwhile
         }
         if index.revision() >= revision {
@@ -69,5 +87,129 @@ async fn reach_revision(plane: &Plane, token: &str, wait: Duration) -> Result<()
             return Err(revision_not_reached());
         }
         sleep(LOOK).await; // few ask for this, and each is bounded: looking is simpler than being told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::apikey::Pepper;
+    use crate::identity::BlindKeys;
+    use crate::lease::Lease;
+    use crate::plane::Keys;
+    use crate::quota::Quota;
+    use crate::refusal::Reason;
+    use crate::revision::RevisionKey;
+
+    const OURS: [u8; 16] = [1; 16];
+    const ANOTHER: [u8; 16] = [2; 16];
+    const SOON: Duration = Duration::from_millis(40);
+
+    /// Rule 21: the MAC of a revision token is not looked at.
+    struct TrustsAnyToken;
+
+    impl Rules for TrustsAnyToken {
+        fn opened(_: &Plane, _: &str) -> Result<([u8; 16], u64), Refusal> {
+            Ok((OURS, u64::MAX)) // what a caller may make up
+        }
+    }
+
+    /// Rule 21: a revision is compared with ours, of whichever store it is.
+    struct AnyStoreWillDo;
+
+    impl Rules for AnyStoreWillDo {
+        fn is_of(_: [u8; 16], _: &Index) -> bool {
+            true
+        }
+    }
+
+    /// A plane at revision 5 of our store.
+    fn plane() -> Plane {
+        let keys = Keys {
+            blind: BlindKeys::new(&[3; 32], &[4; 32]),
+            revision: RevisionKey::new(&[5; 32]),
+            pepper: Pepper::new(&[6; 32]),
+        };
+        let quota = Quota::new(None, "one", Handle::current(), Box::new(|_, _| ())).expect("there is no URL");
+        let plane = Plane::new(
+            Arc::new(Lease::default()),
+            keys,
+            Arc::new(quota),
+            None,
+            Arc::new(|_, _| ()),
+        );
+        let index = Index::new(OURS);
+        index.stamp(5);
+        plane.serve(Arc::new(index));
+        plane
+    }
+
+    async fn refused<R: Rules>(plane: &Plane, token: &str) -> Option<Reason> {
+        reach_revision::<R>(plane, token, SOON)
+            .await
+            .err()
+            .map(|refusal| refusal.reason)
+    }
+
+    #[tokio::test]
+    async fn a_revision_that_is_there_is_waited_for_no_longer() {
+        let plane = plane();
+        for revision in [0, 5] {
+            assert_eq!(
+                refused::<Kept>(&plane, &plane.keys.revision.seal(&OURS, revision)).await,
+                None
+            );
+        }
+        let later = plane.keys.revision.seal(&OURS, 6);
+        assert_eq!(refused::<Kept>(&plane, &later).await, Some(Reason::RevisionNotReached));
+    }
+
+    #[tokio::test]
+    async fn a_revision_that_was_made_up_holds_no_check() {
+        let plane = plane();
+        let begun = Instant::now();
+        let made_up = RevisionKey::new(&[9; 32]).seal(&OURS, u64::MAX);
+        assert_eq!(
+            refused::<Kept>(&plane, &made_up).await,
+            Some(Reason::InvalidRevisionToken)
+        );
+        assert!(begun.elapsed() < SOON);
+        // Without the rule the check is held until its deadline.
+        assert_eq!(
+            refused::<TrustsAnyToken>(&plane, &made_up).await,
+            Some(Reason::RevisionNotReached)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_revision_of_another_store_is_not_taken_for_one_of_ours() {
+        let plane = plane();
+        let theirs = plane.keys.revision.seal(&ANOTHER, 3);
+        assert_eq!(
+            refused::<Kept>(&plane, &theirs).await,
+            Some(Reason::RevisionFromOtherStore)
+        );
+        assert_eq!(refused::<AnyStoreWillDo>(&plane, &theirs).await, None); // accepted, though it says nothing of ours
+    }
+
+    #[tokio::test]
+    async fn a_poll_that_a_check_asks_for_serves_those_who_asked_before_it() {
+        let plane = Arc::new(plane());
+        let asking = {
+            let plane = plane.clone();
+            tokio::spawn(async move { reach(&plane, &Freshness::Fully, None).await })
+        };
+        while plane.newest_ticket() == 0 {
+            tokio::task::yield_now().await;
+        }
+        plane.refreshed(0, true); // a poll that had begun before it
+        tokio::task::yield_now().await;
+        assert!(!asking.is_finished());
+        plane.refreshed(plane.newest_ticket(), true);
+        assert_eq!(asking.await.expect("it does not panic"), Ok(()));
     }
 }
