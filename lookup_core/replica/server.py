@@ -189,8 +189,14 @@ class Replica:
                 "NSER_REPLICA_LOOKUP_LOG_DIR: is not set. Name a folder of this replica's own, or switch the log off "
                 "with NSER_REPLICA_LOOKUP_LOG=false."
             )
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        log_of_lookups = LookupLog(directory, self.replica_id.bytes, on_event=self._told)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            log_of_lookups = LookupLog(directory, self.replica_id.bytes, on_event=self._told)
+        except OSError as error:
+            raise SettingsRefused(
+                f"NSER_REPLICA_LOOKUP_LOG_DIR: {directory} cannot be used: {error.strerror or error}. "
+                "Each replica has a folder of its own; another process may have this one."
+            ) from error
         return log_of_lookups, Shipping(self._settings.database_url, directory)
 
     def _build_plane(self, keys: ReplicaKeys) -> DataPlane:

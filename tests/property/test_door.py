@@ -65,7 +65,11 @@ def test_whatever_parses_is_accepted_as_annotated(raw: bytes) -> None:
         request = lookup_pb2.CheckRequest.FromString(raw)
     except Exception:
         return
-    assert is_accepted(request) == is_valid(request)
+    try:
+        accepted = refusal_of("Check", raw) is None
+    except ValueError:
+        return  # a known field of another wire type: refused by the data plane, taken for an unknown one by Python
+    assert accepted == is_valid(request)
 
 
 @pytest.mark.parametrize("size", [0, 1, 9_999, 10_000, 10_001])

@@ -31,6 +31,11 @@ def written_out(name: str, value: str) -> bytes:
 
 async def post(address: str, path: str, headers: Mapping[str, str], body: bytes) -> grpc.StatusCode:
     """Send one POST, and give the gRPC status that answers it. Fails on a reset, a closed connection and silence."""
+    return _status(await answered(address, path, headers, body))
+
+
+async def answered(address: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    """Send one POST, and give the last header block of its answer, as it came. Fails as `post` does."""
     fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "x", **headers}
     block = b"".join(written_out(name, value) for name, value in fields.items())
     host, _, port = address.rpartition(":")
@@ -39,12 +44,12 @@ async def post(address: str, path: str, headers: Mapping[str, str], body: bytes)
         writer.write(PREFACE + frame(SETTINGS, 0, 0) + frame(HEADERS, END_HEADERS, 1, block))
         writer.write(frame(DATA, END_STREAM, 1, body))
         async with asyncio.timeout(ANSWER_S):
-            return await _status(reader, writer)
+            return await _last_block(reader, writer)
     finally:
         writer.close()
 
 
-async def _status(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> grpc.StatusCode:
+async def _last_block(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
     while True:
         head = await reader.readexactly(9)
         kind, flags = head[3], head[4]
@@ -53,6 +58,10 @@ async def _status(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         if kind in (SETTINGS, PING) and not flags & ACK:
             writer.write(frame(kind, ACK, 0, payload if kind == PING else b""))
         if kind == HEADERS and flags & END_STREAM:
-            told = re.search(rb"grpc-status.(\d+)", payload)
-            assert told is not None, payload
-            return CODES[int(told[1])]
+            return payload
+
+
+def _status(block: bytes) -> grpc.StatusCode:
+    told = re.search(rb"grpc-status.(\d+)", block)
+    assert told is not None, block
+    return CODES[int(told[1])]

@@ -285,15 +285,11 @@ async def test_what_is_no_grpc_is_refused_at_once(
     sent, address = {"content-type": content_type, "te": "trailers"}, running.registrar.address
     for path, method in METHODS.items():
         assert await post(address, path, sent, body) is grpc.StatusCode.UNAUTHENTICATED
-        if not method.is_built:
-            expected = grpc.StatusCode.UNIMPLEMENTED
-        elif body.startswith(b"{") and path.endswith(
-            ("/Stats", "/ListKeys")
-        ):  # which may be asked for nothing
-            expected = grpc.StatusCode.OK
-        else:
-            expected = BAD
-        assert await post(address, path, sent | dict(admin), body) is expected, path
+        expected = {BAD if method.is_built else grpc.StatusCode.UNIMPLEMENTED}
+        if body.startswith(b"{") and path.endswith(("/Stats", "/ListKeys")):
+            # They may be asked for nothing, which is what gRPC makes of the frame unless the call's end comes first.
+            expected.add(grpc.StatusCode.OK)
+        assert await post(address, path, sent | dict(admin), body) in expected, path
     assert await post(address, "/nobody.v1/Knows", sent, body) is grpc.StatusCode.UNIMPLEMENTED
     await running.register.Register(someone().registration(), metadata=admin)  # it goes on serving
 

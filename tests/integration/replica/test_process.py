@@ -117,6 +117,17 @@ async def test_a_port_that_is_taken_refuses_the_start(
     process: ServerProcess, environment: dict[str, str]
 ) -> None:
     await process.start()
-    told = await asyncio.to_thread(run, [], {**environment, "NSER_REPLICA_ADDRESS": process.address})
+    elsewhere = {"NSER_REPLICA_LOOKUP_LOG_DIR": f"{environment['NSER_REPLICA_LOOKUP_LOG_DIR']}-2"}
+    taken = {**environment, **elsewhere, "NSER_REPLICA_ADDRESS": process.address}
+    told = await asyncio.to_thread(run, [], taken)
     assert told.returncode == 2
     assert process.address in told.stderr
+
+
+async def test_a_lookup_log_that_is_taken_refuses_the_start(
+    process: ServerProcess, environment: dict[str, str]
+) -> None:
+    await process.start()
+    told = await asyncio.to_thread(run, [], environment)
+    assert told.returncode == 2
+    assert "NSER_REPLICA_LOOKUP_LOG_DIR" in told.stderr

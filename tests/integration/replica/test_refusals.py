@@ -17,7 +17,7 @@ from nser.lookup.v1 import lookup_pb2
 from nser.type.v1 import identity_pb2
 from tests.integration.replica.conftest import StartReplica
 from tests.support.founding import Key, new_key
-from tests.support.plain_http2 import post
+from tests.support.plain_http2 import answered
 from tests.support.register_writer import RegisterWriter
 from tests.support.running_replica import Refusal, RunningReplica
 from tests.support.waiting import until
@@ -46,12 +46,23 @@ async def refused(replica: RunningReplica, method: str, body: bytes, key: Key | 
 async def test_what_is_no_grpc_is_refused_at_once(
     replica: RunningReplica, content_type: str, body: bytes
 ) -> None:
+    """Its header fields are compressed, so that only the fact of an answer can be read here."""
     sent, address = {"content-type": content_type, "te": "trailers"}, replica.replica.address
-    for path in (CHECK, BATCH):
-        assert await post(address, path, sent, body) is grpc.StatusCode.UNAUTHENTICATED
-        with_key = sent | dict(replica.key.metadata)
-        assert await post(address, path, with_key, body) is grpc.StatusCode.INVALID_ARGUMENT
+    for path in (CHECK, BATCH, STREAM):
+        await answered(address, path, sent, body)
+        await answered(address, path, sent | dict(replica.key.metadata), body)
     await replica.check(lookup_pb2.Subject(phone=GOOD))  # it goes on serving
+
+
+@pytest.mark.parametrize(("method", "field"), [(CHECK, "subject"), (BATCH, "subjects")])
+async def test_a_call_that_ends_without_a_message_asks_about_nobody(
+    replica: RunningReplica, method: str, field: str
+) -> None:
+    call: Any = replica.channel.stream_unary(method)
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call(iter(()), metadata=replica.key.metadata, timeout=10)
+    refusal = Refusal(raised.value)
+    assert (refusal.code, refusal.field) == (grpc.StatusCode.INVALID_ARGUMENT, field)
 
 
 @pytest.fixture
