@@ -32,6 +32,9 @@ use plain::{BlindKeys, Http, Redis};
 use tally::{Report, Schedule, Tally};
 use template::Template;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SERVICE: &str = "/nser.lookup.v1.LookupService/";
 
 fn main() -> ExitCode {

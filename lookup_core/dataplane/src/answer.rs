@@ -1,5 +1,7 @@
 //! Decisions and refusals in the words of `nser.lookup.v1`.
 
+use prost::Message;
+use prost::encoding::encode_varint;
 use prost_types::Timestamp;
 
 use crate::check::{Basis as Rests, Decision, Indeterminate, Outcome as Decided, Told};
@@ -25,19 +27,59 @@ pub fn answer_from(decision: &Decision, revision: String, tells_previous: bool) 
     answer
 }
 
+/// The same answer, in its protobuf form, at the end of `out`: without an `Answer` in between, as most are given.
+pub fn write(out: &mut Vec<u8>, decision: &Decision, revision: &str, tells_previous: bool) {
+    number(out, 1, outcome_of(decision.outcome) as u64);
+    number(out, 2, basis_of(decision.basis) as u64);
+    number(out, 3, reason_of(decision.reason) as u64);
+    if let Some(told) = &decision.told {
+        if let Some(token) = &told.token {
+            bytes(out, 4, &token::format(token));
+        }
+        number(out, 5, told.by_rotated_token.into());
+        number(out, 6, told.risk_level.into());
+        number(out, 7, told.requires_screening.into());
+        if let Some(time) = timestamp(told.last_assessment_ms) {
+            bytes(out, 8, &time.encode_to_vec());
+        }
+        let tells = tells_previous && decision.outcome == Decided::NotExcluded && told.previously_excluded;
+        number(out, 9, tells.into());
+    }
+    bytes(out, 10, revision.as_bytes());
+}
+
+/// A varint field; proto3 leaves zeros out.
+fn number(out: &mut Vec<u8>, tag: u8, value: u64) {
+    if value != 0 {
+        out.push(tag << 3);
+        encode_varint(value, out);
+    }
+}
+
+/// A field of bytes, or of another message.
+pub fn bytes(out: &mut Vec<u8>, tag: u8, value: &[u8]) {
+    if !value.is_empty() {
+        out.push(tag << 3 | 2);
+        encode_varint(value.len() as u64, out);
+        out.extend_from_slice(value);
+    }
+}
+
+fn timestamp(milliseconds: i64) -> Option<Timestamp> {
+    (milliseconds != 0).then(|| Timestamp {
+        seconds: milliseconds.div_euclid(1_000),
+        nanos: i32::try_from(milliseconds.rem_euclid(1_000) * 1_000_000).unwrap_or_default(),
+    })
+}
+
 fn tell(answer: &mut Answer, told: &Told) {
     if let Some(token) = &told.token {
-        answer.bst = token::format(token);
+        answer.bst = token::format(token).iter().copied().map(char::from).collect();
     }
     answer.bst_rotated = told.by_rotated_token;
     answer.risk_level = told.risk_level.into();
     answer.requires_screening = told.requires_screening;
-    if told.last_assessment_ms != 0 {
-        answer.last_assessment = Some(Timestamp {
-            seconds: told.last_assessment_ms.div_euclid(1_000),
-            nanos: i32::try_from(told.last_assessment_ms.rem_euclid(1_000) * 1_000_000).unwrap_or_default(),
-        });
-    }
+    answer.last_assessment = timestamp(told.last_assessment_ms);
 }
 
 /// The outcome's number in the contract.
@@ -98,5 +140,55 @@ pub fn refused_item(refusal: &Refusal, revision: String) -> Answer {
             retry_after_ms: refusal.retry_after_ms.unwrap_or_default(),
         }),
         ..Answer::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn told() -> impl Strategy<Value = Told> {
+        (any::<Option<[u8; 16]>>(), any::<[bool; 3]>(), 0_u8..8, 0_i64..1 << 48).prop_map(
+            |(token, [by_rotated_token, requires_screening, previously_excluded], risk_level, last_assessment_ms)| {
+                Told {
+                    token,
+                    by_rotated_token,
+                    risk_level,
+                    requires_screening,
+                    last_assessment_ms: last_assessment_ms * i64::from(risk_level > 1),
+                    previously_excluded,
+                }
+            },
+        )
+    }
+
+    fn decisions() -> impl Strategy<Value = Decision> {
+        let outcome = prop_oneof![
+            Just(Decided::Excluded),
+            Just(Decided::NotExcluded),
+            Just(Decided::Indeterminate)
+        ];
+        let basis = proptest::option::of(prop_oneof![Just(Rests::Document), Just(Rests::Token)]);
+        let reason = proptest::option::of(prop_oneof![
+            Just(Indeterminate::IndexMoving),
+            Just(Indeterminate::TokenUnknown)
+        ]);
+        (outcome, basis, reason, proptest::option::of(told())).prop_map(|(outcome, basis, reason, told)| Decision {
+            outcome,
+            basis,
+            reason,
+            told,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_the_answer(decision in decisions(), revision in "[a-z]{0,60}", tells in any::<bool>()) {
+            let mut out = b"before".to_vec();
+            write(&mut out, &decision, &revision, tells);
+            prop_assert_eq!(&out[6..], answer_from(&decision, revision, tells).encode_to_vec());
+        }
     }
 }

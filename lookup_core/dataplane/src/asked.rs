@@ -5,10 +5,11 @@
 
 use crate::check::Subject;
 use crate::identity::{BlindKeys, DocumentKind};
-use crate::proto::lookup::v1::{Consistency, Purpose, Subject as Asked, consistency::Requirement};
-use crate::proto::r#type::v1::{Document, DocumentType};
+use crate::proto::lookup::v1::{Consistency, Purpose, Subject as Message, consistency::Requirement};
+use crate::proto::r#type::v1::DocumentType;
 use crate::refusal::{Reason, Refusal};
 use crate::token;
+use crate::wire::{Asked, Printed};
 
 const LONGEST_IDENTIFIER: usize = 64;
 const LONGEST_REVISION_TOKEN: usize = 128;
@@ -27,11 +28,11 @@ fn invalid(field: &'static str, message: impl Into<std::borrow::Cow<'static, str
 }
 
 /// Hold `asked` to the annotations of `nser.lookup.v1.Subject`.
-pub fn check_constraints(asked: &Asked) -> Result<(), Refusal> {
-    if is_longer(&asked.phone) {
+pub fn check_constraints(asked: &Asked<'_>) -> Result<(), Refusal> {
+    if is_longer(asked.phone) {
         return Err(invalid("phone", "A phone has at most 64 characters."));
     }
-    if is_longer(&asked.bst) {
+    if is_longer(asked.bst) {
         return Err(invalid("bst", "A BST has at most 64 characters."));
     }
     match &asked.document {
@@ -47,16 +48,16 @@ pub fn check_constraints(asked: &Asked) -> Result<(), Refusal> {
     }
 }
 
-fn check_document(document: &Document) -> Result<(), Refusal> {
-    if DocumentType::try_from(document.r#type).is_err() {
-        let said = format!("There is no document type {}. See DocumentType.", document.r#type);
+fn check_document(document: &Printed<'_>) -> Result<(), Refusal> {
+    if DocumentType::try_from(document.kind).is_err() {
+        let said = format!("There is no document type {}. See DocumentType.", document.kind);
         return Err(invalid("document.type", said));
     }
     if document.number.is_empty() {
         let said = "The document has no number. Write it as printed, or leave it out.";
         return Err(invalid("document.number", said));
     }
-    if is_longer(&document.number) {
+    if is_longer(document.number) {
         return Err(invalid(
             "document.number",
             "A document number has at most 64 characters.",
@@ -71,24 +72,24 @@ fn is_longer(text: &str) -> bool {
 }
 
 /// Turn what was asked into blind indexes.
-pub fn subject_from(keys: &BlindKeys, asked: &Asked) -> Result<Subject, Refusal> {
+pub fn subject_from(keys: &BlindKeys, asked: &Asked<'_>) -> Result<Subject, Refusal> {
     check_constraints(asked)?;
     if !asked.bst.is_empty() {
         return Ok(Subject {
             phone: None,
             document: None,
-            token: Some(token::parse(&asked.bst)?),
+            token: Some(token::parse(asked.bst)?),
         });
     }
     let document = asked
         .document
         .as_ref()
-        .map(|document| keys.document(kind_of(document), &document.number))
+        .map(|document| keys.document(kind_of(document.kind), document.number))
         .transpose()?;
     let phone = if asked.phone.is_empty() {
         None
     } else {
-        Some(keys.phone(&asked.phone)?)
+        Some(keys.phone(asked.phone)?)
     };
     Ok(Subject {
         phone,
@@ -97,8 +98,8 @@ pub fn subject_from(keys: &BlindKeys, asked: &Asked) -> Result<Subject, Refusal>
     })
 }
 
-fn kind_of(document: &Document) -> DocumentKind {
-    match document.r#type() {
+fn kind_of(kind: i32) -> DocumentKind {
+    match DocumentType::try_from(kind).unwrap_or_default() {
         DocumentType::Unspecified | DocumentType::NationalId => DocumentKind::NationalId,
         DocumentType::Maisha => DocumentKind::Maisha,
         DocumentType::Passport => DocumentKind::Passport,
@@ -107,8 +108,21 @@ fn kind_of(document: &Document) -> DocumentKind {
     }
 }
 
+impl<'a> From<&'a Message> for Asked<'a> {
+    fn from(message: &'a Message) -> Self {
+        Self {
+            phone: &message.phone,
+            document: message.document.as_ref().map(|document| Printed {
+                kind: document.r#type,
+                number: &document.number,
+            }),
+            bst: &message.bst,
+        }
+    }
+}
+
 /// The one subject of a request.
-pub fn subject_of(subject: Option<&Asked>) -> Result<&Asked, Refusal> {
+pub fn subject_of(subject: Option<Asked<'_>>) -> Result<Asked<'_>, Refusal> {
     subject.ok_or_else(|| {
         invalid(
             "subject",
@@ -197,18 +211,18 @@ mod tests {
     fn a_subject_names_somebody_and_a_token_stands_alone() {
         assert_eq!(field(check_constraints(&Asked::default())), "phone");
         let both = Asked {
-            phone: "0712345678".into(),
-            bst: "BST".into(),
+            phone: "0712345678",
+            bst: "BST",
             document: None,
         };
         assert_eq!(field(check_constraints(&both)), "bst");
         let long = Asked {
-            phone: "\u{FF17}".repeat(65),
+            phone: &"\u{FF17}".repeat(65),
             ..Asked::default()
         };
         assert_eq!(field(check_constraints(&long)), "phone");
         let wide = Asked {
-            phone: "\u{FF17}".repeat(64),
+            phone: &"\u{FF17}".repeat(64),
             ..Asked::default()
         };
         assert!(check_constraints(&wide).is_ok());

@@ -5,13 +5,18 @@
 //! meanwhile (2). Everything else is INDETERMINATE. No lock, no wait: a reader that finds the index moving looks again, a
 //! bounded number of times.
 
+mod sight;
+
 use std::hint::spin_loop;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::slice;
+
+use smallvec::{SmallVec, smallvec};
 
 use crate::index::Index;
-use crate::lease::{Lease, NotExcluded};
-use crate::people::{Key, Kind, Person};
+use crate::lease::{Lease, NotExcluded, Stale};
 use crate::rules::Rules;
+use sight::Sight;
 
 /// How often a miss is looked up again while the index moves, before the answer is INDETERMINATE.
 pub const LOOKS: usize = 64;
@@ -96,7 +101,7 @@ impl Decision {
     }
 
     /// The only way to `NOT_EXCLUDED`.
-    fn cleared(_: NotExcluded, told: Option<Told>) -> Self {
+    fn cleared(_: &NotExcluded, told: Option<Told>) -> Self {
         Self {
             outcome: Outcome::NotExcluded,
             basis: None,
@@ -125,36 +130,53 @@ impl Pauses for Unpaused {}
 
 /// Decide one subject from `index`, which the caller knows to be the one that `lease` vouches for.
 pub fn check<R: Rules>(index: &Index, lease: &Lease, subject: &Subject) -> Decision {
-    check_with::<R, _>(index, lease, subject, &Unpaused)
+    check_with::<R, _>(index, lease, slice::from_ref(subject), &Unpaused)[0]
 }
 
-/// Decide one subject from the index that is current. It is asked for after the standing was taken: a lease that is armed
-/// for a newer index cannot clear a miss in the one that it replaced.
-pub fn check_current<R: Rules>(
+/// Decide some subjects from the index that is current, in their order. It is asked for after the standing was taken: a
+/// lease that is armed for a newer index cannot clear a miss in the one that it replaced. One standing and one reading of
+/// the clock serve all of them: it was taken before the first look-up of each, and is spent after the last.
+pub fn check_current<R: Rules, Held: Deref<Target = Index>>(
     lease: &Lease,
-    current: impl FnOnce() -> Option<Arc<Index>>,
-    subject: &Subject,
-) -> Decision {
-    decide::<R>(lease, || match current() {
-        Some(index) => Looks {
+    current: impl FnOnce() -> Option<Held>,
+    subjects: &[Subject],
+    mut tell: impl FnMut(Decision),
+) {
+    let (looked, standing) = R::in_order(lease, || {
+        let index = current()?;
+        let looks = Looks {
             index: &index,
             pauses: &Unpaused,
-        }
-        .until_still::<R>(subject),
-        None => Err(Decision::indeterminate(Indeterminate::RegisterStale, None)),
-    })
+        };
+        Some(looks.together::<R>(subjects))
+    });
+    let stale = || Decision::indeterminate(Indeterminate::RegisterStale, None);
+    match looked {
+        Some(looked) => looked.into_iter().for_each(|each| tell(decide(each, &standing))),
+        None => subjects.iter().for_each(|_| tell(stale())),
+    }
 }
 
-pub(crate) fn check_with<R: Rules, P: Pauses>(index: &Index, lease: &Lease, subject: &Subject, pauses: &P) -> Decision {
+/// What one check looked up stays on the stack. `Ok` is a miss, which only a lease can clear.
+type Looked = SmallVec<[Result<Found, Decision>; 1]>;
+
+/// As [`check_current`] does, from this index, with a writer who runs at the pauses.
+pub(crate) fn check_with<R: Rules, P: Pauses>(
+    index: &Index,
+    lease: &Lease,
+    subjects: &[Subject],
+    pauses: &P,
+) -> Vec<Decision> {
     pauses.pause();
-    decide::<R>(lease, || Looks { index, pauses }.until_still::<R>(subject))
+    let (looked, standing) = R::in_order(lease, || Looks { index, pauses }.together::<R>(subjects));
+    looked.into_iter().map(|each| decide(each, &standing)).collect()
 }
 
-fn decide<R: Rules>(lease: &Lease, look_up: impl FnOnce() -> Result<Found, Decision>) -> Decision {
-    match R::in_order(lease, look_up) {
-        Err(decided) => decided,
-        Ok((missed, Ok(cleared))) => Decision::cleared(cleared, missed.told),
-        Ok((missed, Err(_))) => Decision::indeterminate(Indeterminate::RegisterStale, missed.told),
+fn decide(looked: Result<Found, Decision>, standing: &Result<NotExcluded, Stale>) -> Decision {
+    match (looked, standing) {
+        (Err(decided), _) => decided,
+        (Ok(missed), Ok(cleared)) => Decision::cleared(cleared, missed.told),
+        (Ok(missed), Err(Stale)) => Decision::indeterminate(Indeterminate::RegisterStale, missed.told),
     }
 }
 
@@ -165,193 +187,55 @@ struct Looks<'a, P> {
 }
 
 impl<P: Pauses> Looks<'_, P> {
-    /// Look until the index stood still or somebody excluded is found; `Ok` is a miss, which only a lease can clear.
+    /// Look up all in one go; each by itself where the index did not stand still for that long.
+    fn together<R: Rules>(&self, subjects: &[Subject]) -> Looked {
+        if let [subject] = subjects {
+            return smallvec![self.until_still::<R>(subject)];
+        }
+        self.pauses.pause();
+        let before = self.index.version.before();
+        let sight = Sight::of(self.index, self.pauses);
+        sight.warm(subjects);
+        let found: Vec<_> = subjects.iter().map(|subject| sight.look_up::<R>(subject)).collect();
+        self.pauses.pause();
+        if R::stood_still(&self.index.version, before) {
+            self.pauses.pause();
+            return found.into_iter().map(Found::when_still).collect();
+        }
+        subjects.iter().map(|subject| self.until_still::<R>(subject)).collect()
+    }
+
+    /// Look until the index stood still or somebody excluded is found.
     fn until_still<R: Rules>(&self, subject: &Subject) -> Result<Found, Decision> {
         for _ in 0..LOOKS {
             self.pauses.pause();
             let before = self.index.version.before();
-            let found = self.look_up::<R>(subject);
+            let sight = Sight::of(self.index, self.pauses);
+            sight.warm(slice::from_ref(subject));
+            let found = sight.look_up::<R>(subject);
             self.pauses.pause();
-            let stood_still = R::stood_still(&self.index.version, before);
+            if R::stood_still(&self.index.version, before) {
+                self.pauses.pause();
+                return found.when_still();
+            }
             if let Some(basis) = found.basis {
                 // Half of a change may show one person's exclusion beside another's token: tell of nobody then.
-                return Err(Decision::excluded(basis, found.told.filter(|_| stood_still)));
-            }
-            if stood_still {
-                self.pauses.pause();
-                return found
-                    .reason
-                    .map_or(Ok(found), |reason| Err(Decision::indeterminate(reason, found.told)));
+                return Err(Decision::excluded(basis, None));
             }
             (0..SPINS).for_each(|_| spin_loop());
         }
         Err(Decision::indeterminate(Indeterminate::IndexMoving, None))
     }
-
-    /// What the index holds about `subject`, in one look-up for each of its keys.
-    fn look_up<R: Rules>(&self, subject: &Subject) -> Found {
-        if let Some(token) = subject.token {
-            return self.look_up_token::<R>(Key::from_le_bytes(token));
-        }
-        let mut asked = Asked::of(
-            subject.phone.map(Key::from_le_bytes),
-            subject.document.map(Key::from_le_bytes),
-        );
-        if let Some(document) = asked.document {
-            self.each(Kind::Document, document, |person| asked.document_holder(&person));
-        }
-        if let Some(phone) = asked.phone {
-            self.each(Kind::Phone, phone, |person| asked.phone_holder(&person));
-        }
-        asked.found()
-    }
-
-    /// As a check on every identifier bound to the token; unknown is never "not excluded" (SAFETY.md 24).
-    fn look_up_token<R: Rules>(&self, token: Key) -> Found {
-        let mut holder: Option<Person> = None;
-        self.each(Kind::Token, token, |person| {
-            // A token is one person's. Where it is not, an excluded one is meant, by every replica alike.
-            let weight = |one: &Person| (one.meta.is_excluded(), one.number);
-            if holder.as_ref().is_none_or(|held| weight(&person) > weight(held)) {
-                holder = Some(person);
-            }
-        });
-        let Some(person) = holder else {
-            return Found {
-                reason: R::of_unknown_token(),
-                ..Found::default()
-            };
-        };
-        let told = Some(Told {
-            by_rotated_token: person.is_rotated(token),
-            ..told(&person)
-        });
-        if person.meta.is_excluded() {
-            return Found {
-                told,
-                basis: Some(Basis::Token),
-                reason: None,
-            };
-        }
-        // A document is one person's; a phone may be another's too, who is then in conflict with this one's document.
-        let document = person.first(Kind::Document);
-        for phone in person.keys(Kind::Phone) {
-            let mut asked = Asked::of(Some(phone), document);
-            self.each(Kind::Phone, phone, |other| asked.phone_holder(&other));
-            if let Some((basis, ..)) = asked.excluded {
-                return Found {
-                    told,
-                    basis: Some(basis),
-                    reason: None,
-                };
-            }
-        }
-        let reason = person.is_revoked(token).then_some(Indeterminate::TokenRevoked);
-        Found {
-            told,
-            basis: None,
-            reason,
-        }
-    }
-
-    /// Everybody who has `key`.
-    fn each(&self, kind: Kind, key: Key, mut visit: impl FnMut(Person)) {
-        self.pauses.pause();
-        self.index.table(kind).each(key, |number| {
-            self.pauses.pause();
-            if let Some(person) = self.index.people.read(number).filter(|person| person.has(kind, key)) {
-                visit(person);
-            }
-        });
-    }
 }
 
-/// What was asked, and who was found so far. Where several will do, the person number decides and not the order of a
-/// table, which no two replicas have in common.
-struct Asked {
-    phone: Option<Key>,
-    document: Option<Key>,
-    excluded: Option<(Basis, u64, Told)>,
-    by_document: Option<(u64, Told)>,
-    by_phone: Option<(u64, Told)>,
-    phone_is_shared: bool,
-}
-
-impl Asked {
-    fn of(phone: Option<Key>, document: Option<Key>) -> Self {
-        Self {
-            phone,
-            document,
-            excluded: None,
-            by_document: None,
-            by_phone: None,
-            phone_is_shared: false,
+impl Found {
+    /// What it comes to when the index stood still meanwhile.
+    fn when_still(self) -> Result<Self, Decision> {
+        match (self.basis, self.reason) {
+            (Some(basis), _) => Err(Decision::excluded(basis, self.told)),
+            (None, Some(reason)) => Err(Decision::indeterminate(reason, self.told)),
+            (None, None) => Ok(self),
         }
-    }
-
-    fn document_holder(&mut self, person: &Person) {
-        self.weigh(Basis::Document, person);
-        if self.by_document.is_none_or(|(number, _)| person.number < number) {
-            self.by_document = Some((person.number, told(person)));
-        }
-    }
-
-    /// A phone alone is enough to deny: SIM cards are recycled and shared, so a phone beside another person's document is
-    /// a conflict, reviewed and appealed by having the phone recorded as reassigned.
-    fn phone_holder(&mut self, person: &Person) {
-        let has_document = person.first(Kind::Document).is_some();
-        let basis = match self.document {
-            Some(document) if person.has(Kind::Document, document) => Basis::Document,
-            Some(_) if has_document => Basis::PhoneConflict,
-            _ => Basis::Phone,
-        };
-        self.weigh(basis, person);
-        if self.document.is_some() && has_document {
-            return; // the phone may be another's: what is known of its holder is not told
-        }
-        self.phone_is_shared |= self.by_phone.is_some_and(|(number, _)| number != person.number);
-        self.by_phone = Some((person.number, told(person)));
-    }
-
-    fn weigh(&mut self, basis: Basis, person: &Person) {
-        let weight = (basis, person.number);
-        if person.meta.is_excluded() && self.excluded.is_none_or(|(basis, number, _)| weight > (basis, number)) {
-            self.excluded = Some((basis, person.number, told(person)));
-        }
-    }
-
-    fn found(self) -> Found {
-        let by_phone = self.by_phone.filter(|_| !self.phone_is_shared);
-        let meant = self.by_document.or(by_phone).map(|(_, told)| told);
-        match self.excluded {
-            // Who shares a phone with an excluded person is not told that person's token.
-            Some((Basis::PhoneConflict, ..)) => Found {
-                told: meant,
-                basis: Some(Basis::PhoneConflict),
-                reason: None,
-            },
-            Some((basis, _, told)) => Found {
-                told: Some(told),
-                basis: Some(basis),
-                reason: None,
-            },
-            None => Found {
-                told: meant,
-                basis: None,
-                reason: None,
-            },
-        }
-    }
-}
-
-fn told(person: &Person) -> Told {
-    Told {
-        token: person.first(Kind::Token).map(Key::to_le_bytes),
-        by_rotated_token: false,
-        risk_level: person.meta.risk_level(),
-        requires_screening: person.meta.requires_screening(),
-        last_assessment_ms: person.meta.last_assessment_ms(),
-        previously_excluded: person.meta.previously_excluded(),
     }
 }
 

@@ -1,19 +1,21 @@
 //! One connection: HTTP/2 with limits, TLS where it is asked for, and an end that loses no answer.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::time::Duration;
 
-use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use bytes::Bytes;
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Ping, PingPong, RecvStream};
+use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
-use tonic::body::Body;
-use tower::ServiceExt;
 
 use crate::metrics::Tally;
 use crate::routes::Routes;
@@ -83,21 +85,55 @@ pub async fn serve(tcp: TcpStream, shared: Shared) {
 }
 
 /// HTTP/2 alone: what is not, ends the connection.
-fn protocol(limits: &Limits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn protocol(limits: &Limits) -> Builder {
+    let mut builder = Builder::new();
     builder
-        .timer(TokioTimer::new())
         .max_concurrent_streams(limits.concurrent_streams)
-        .keep_alive_interval(limits.keep_alive)
-        .keep_alive_timeout(limits.keep_alive_timeout)
         .max_header_list_size(16 * 1024)
         // Rapid reset (CVE-2023-44487): who opens and cancels streams faster than they are taken is cut off.
         .max_pending_accept_reset_streams(64)
-        .max_local_error_reset_streams(1_024)
-        .initial_stream_window_size(1024 * 1024)
+        .max_local_error_reset_streams(Some(1_024))
+        .initial_window_size(1024 * 1024)
         .initial_connection_window_size(4 * 1024 * 1024)
-        .max_send_buf_size(1024 * 1024);
+        .max_send_buffer_size(1024 * 1024);
     builder
+}
+
+type Call = (Request<RecvStream>, SendResponse<Bytes>);
+
+/// Wait for calls, and take all that have come. None when the connection is over; moves it on meanwhile.
+async fn arrived<Io>(connection: &mut Connection<Io, Bytes>, calls: &mut Vec<Call>) -> Option<Result<(), h2::Error>>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    poll_fn(|context| {
+        loop {
+            match connection.poll_accept(context) {
+                Poll::Ready(Some(Ok(call))) => calls.push(call),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending if calls.is_empty() => return Poll::Pending,
+                Poll::Pending => return Poll::Ready(Some(Ok(()))),
+            }
+        }
+    })
+    .await
+}
+
+/// Return when the other side no longer answers.
+async fn silence(pings: Option<PingPong>, limits: &Limits) {
+    let Some(mut pings) = pings else {
+        return std::future::pending().await;
+    };
+    loop {
+        sleep(limits.keep_alive).await;
+        if !matches!(
+            timeout(limits.keep_alive_timeout, pings.ping(Ping::opaque())).await,
+            Ok(Ok(_))
+        ) {
+            return;
+        }
+    }
 }
 
 async fn converse<Io>(io: Io, shared: &Shared)
@@ -105,37 +141,46 @@ where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &shared.limits;
+    let dropped = || _ = shared.tally.dropped_connections.fetch_add(1, Relaxed);
+    let Ok(Ok(mut connection)) = timeout(limits.handshake, protocol(limits).handshake::<_, Bytes>(io)).await else {
+        return dropped();
+    };
     let (ending, is_ending) = watch::channel(false);
-    let routes = shared
-        .routes
-        .on_connection(is_ending)
-        .map_request(|request: http::Request<_>| request.map(Body::new));
-    let mut connection =
-        std::pin::pin!(protocol(limits).serve_connection(TokioIo::new(io), TowerToHyperService::new(routes)));
+    let routes = shared.routes.on_connection(is_ending);
+    let mut silent = pin!(silence(connection.ping_pong(), limits));
     let (mut draining, mut gone) = (shared.leaving.clone(), shared.leaving.clone());
     // Ages differ a little, so that callers who came together do not all come back together.
     let jitter = limits.age.mul_f64(f64::from(std::process::id() % 97) / 970.0);
     let mut ends = Instant::now() + limits.age + jitter;
     let mut has_said_so = false;
+    let mut calls = Vec::new();
     loop {
         tokio::select! {
-            result = connection.as_mut() => {
-                if result.is_err() { shared.tally.dropped_connections.fetch_add(1, Relaxed); }
-                return;
+            biased; // calls first, as the socket has them; the runtime's budget lets the others have their turn
+            more = arrived(&mut connection, &mut calls) => {
+                for (request, respond) in calls.drain(..) {
+                    routes.answer(request, respond);
+                }
+                match more {
+                    Some(Ok(())) => {}
+                    Some(Err(_)) => return dropped(),
+                    None => return,
+                }
             }
             () = reached(&mut draining, Leaving::Draining), if !*ending.borrow() => {
-                connection.as_mut().graceful_shutdown();
+                connection.graceful_shutdown();
                 _ = ending.send(true);
                 (has_said_so, ends) = (true, Instant::now() + limits.age_grace);
             }
             () = reached(&mut gone, Leaving::Gone) => return,
+            () = &mut silent => return dropped(),
             () = sleep_until(ends) => {
                 if has_said_so {
                     if *ending.borrow() { return; }
                     _ = ending.send(true); // streams are told to go elsewhere, then the connection ends
                     ends = Instant::now() + limits.age_grace;
                 } else {
-                    connection.as_mut().graceful_shutdown();
+                    connection.graceful_shutdown();
                     (has_said_so, ends) = (true, Instant::now() + limits.age_grace);
                 }
             }

@@ -4,6 +4,7 @@
 //! poll that begins after the check arrived (SAFETY.md 15); both are bounded by the call's deadline and by us.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
@@ -37,17 +38,20 @@ pub(crate) struct Kept;
 
 impl Rules for Kept {}
 
+/// A store, a revision of it, and what they are as a token.
+type Sealed = ([u8; 16], u64, Arc<str>);
+
 thread_local! {
-    static SEALED: RefCell<Option<([u8; 16], u64, String)>> = const { RefCell::new(None) };
+    static SEALED: RefCell<Option<Sealed>> = const { RefCell::new(None) };
 }
 
 /// The revision that `index` has now, sealed. Taken before a look-up (SAFETY.md 21).
-pub fn token(plane: &Plane, index: &Index) -> String {
+pub fn token(plane: &Plane, index: &Index) -> Arc<str> {
     let (store, revision) = (index.store_id(), index.revision());
     SEALED.with_borrow_mut(|sealed| match sealed {
         Some((of, at, text)) if *of == store && *at == revision => text.clone(),
         _ => {
-            let text = plane.keys.revision.seal(&store, revision);
+            let text: Arc<str> = plane.keys.revision.seal(&store, revision).into();
             *sealed = Some((store, revision, text.clone()));
             text
         }
@@ -76,12 +80,14 @@ async fn reach_revision<R: Rules>(plane: &Plane, token: &str, wait: Duration) ->
     let (store, revision) = R::opened(plane, token)?;
     let until = Instant::now() + wait;
     loop {
-        let index = plane.ready_index()?;
-        if !R::is_of(store, &index) {
-            return Err(revision_from_other_store()); // or another store was loaded meanwhile
-        }
-        if index.revision() >= revision {
-            return Ok(());
+        {
+            let index = plane.ready_index()?;
+            if !R::is_of(store, &index) {
+                return Err(revision_from_other_store()); // or another store was loaded meanwhile
+            }
+            if index.revision() >= revision {
+                return Ok(());
+            }
         }
         if Instant::now() >= until {
             return Err(revision_not_reached());
@@ -92,8 +98,6 @@ async fn reach_revision<R: Rules>(plane: &Plane, token: &str, wait: Duration) ->
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::runtime::Handle;
 
     use super::*;

@@ -108,11 +108,7 @@ impl Index {
     }
 
     pub(crate) fn table(&self, kind: Kind) -> &Table {
-        match kind {
-            Kind::Phone => &self.tables[0],
-            Kind::Document => &self.tables[1],
-            Kind::Token => &self.tables[2],
-        }
+        &self.tables[kind.place()]
     }
 }
 

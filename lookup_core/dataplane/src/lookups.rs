@@ -6,24 +6,29 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::answer::{answer_from, basis_of, outcome_of, refused_item};
+use prost::Message;
+
+use crate::answer::{self, answer_from, basis_of, outcome_of, refused_item};
 use crate::asked::{self, Freshness};
 use crate::authentication::{self, Presented, check_permitted, tells_previous};
 use crate::budgets::Budget;
-use crate::check::{Decision, check_current};
+use crate::check::{Decision, Subject, check_current};
 use crate::consistency::{reach, token};
 use crate::index::Credential;
 use crate::log::{Asking, Entry};
-use crate::metrics::{Rpc, Tally};
-use crate::plane::Plane;
-use crate::proto::lookup::v1::{
-    Answer, BatchCheckRequest, BatchCheckResponse, CheckRequest, Outcome, Purpose, StreamCheckRequest, Subject as Asked,
-};
+use crate::metrics::{OUTCOMES, Rpc, Tally};
+use crate::plane::{Plane, register_stale};
+use crate::proto::lookup::v1::{Answer, Outcome, Purpose, StreamCheckRequest};
 use crate::refusal::{Reason, Refusal};
 use crate::rules::Kept;
+use crate::wire::{Asked, ManyAsked, OneAsked};
 
-/// Items of a batch that are checked in one go: some 100 µs, then other calls of this runtime have their turn.
-const CHUNK: usize = 500;
+/// Items of a batch that are looked up together: their ways to the memory overlap.
+const GROUP: usize = 64;
+/// Groups of a batch that are checked in one go: some 200 µs, then other calls of this runtime have their turn.
+const GROUPS_AT_ONCE: usize = 8;
+/// What an answer with a token and a revision takes, about.
+const ANSWER: usize = 128;
 
 /// Who calls, and until when they wait.
 #[derive(Clone)]
@@ -52,10 +57,10 @@ impl Lookups {
         authentication::admit(&self.plane, &call.presented)
     }
 
-    /// Answer about one person.
-    pub async fn check(&self, call: &Call, request: &CheckRequest) -> Result<Answer, Refusal> {
+    /// Answer about one person: writes a `CheckResponse` to `out`.
+    pub async fn check(&self, call: &Call, request: OneAsked<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let mut credential = self.admit(call)?;
-        let asked = asked::subject_of(request.subject.as_ref())?;
+        let asked = asked::subject_of(request.subject)?;
         let purpose = asked::purpose_from(request.purpose)?;
         let fresh = asked::freshness_from(request.consistency.as_ref())?;
         check_permitted(&credential, purpose)?;
@@ -63,46 +68,51 @@ impl Lookups {
             .quota
             .take(&credential.key_id, credential.requests_per_second, Budget::Requests)
             .await?;
-        asked::check_constraints(asked)?;
+        asked::check_constraints(&asked)?;
         if fresh != Freshness::AsTheLease {
             reach(&self.plane, &fresh, call.deadline).await?;
             credential = self.admit(call)?; // it may have been revoked meanwhile
         }
-        self.answer(Rpc::Check, call, &credential, purpose, asked)
+        let (decision, revision) = self.decide(Rpc::Check, call, &credential, purpose, &asked)?;
+        let mut answer = Vec::with_capacity(ANSWER);
+        answer::write(&mut answer, &decision, &revision, tells_previous(&credential));
+        answer::bytes(out, 1, &answer);
+        Ok(())
     }
 
-    /// Answer about each person in order, under one revision: the one taken before the first look-up.
-    pub async fn check_many(&self, call: &Call, request: &BatchCheckRequest) -> Result<BatchCheckResponse, Refusal> {
+    /// Answer about each person in order, under one revision: the one taken before the first look-up. Writes a
+    /// `BatchCheckResponse` to `out`.
+    pub async fn check_many(&self, call: &Call, request: ManyAsked<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let mut credential = self.admit(call)?;
         let size = request.subjects.len();
         asked::check_size(size)?;
         let purpose = asked::purpose_from(request.purpose)?;
         let fresh = asked::freshness_from(request.consistency.as_ref())?;
         check_permitted(&credential, purpose)?;
-        let (allowed, refusal) = self.charge(&credential, request).await?;
+        let (allowed, refusal) = self.charge(&credential, &request).await?;
         if fresh != Freshness::AsTheLease {
             reach(&self.plane, &fresh, call.deadline).await?;
             credential = self.admit(call)?;
         }
-        let mut batch = Batch::begin(self, tells_previous(&credential))?;
-        for chunk in request.subjects[..allowed].chunks(CHUNK) {
-            if !batch.response.answers.is_empty() {
-                tokio::task::yield_now().await; // a lease that is renewed meanwhile serves the next chunk
+        let mut batch = Batch::begin(self, tells_previous(&credential), size, out)?;
+        for (nth, group) in request.subjects[..allowed].chunks(GROUP).enumerate() {
+            if nth > 0 && nth % GROUPS_AT_ONCE == 0 {
+                tokio::task::yield_now().await; // other calls of this runtime have their turn
             }
-            batch.check(self, chunk);
+            batch.check(self, group);
         }
         if let Some(refusal) = refusal {
             batch.refuse(size - allowed, &refusal);
         }
-        self.note(call, &credential, purpose, batch.revision_no, &batch.entries);
-        batch.count(&self.tally);
-        Ok(batch.response)
+        let (revision_no, entries) = batch.end(&self.tally);
+        self.note(call, &credential, purpose, revision_no, &entries);
+        Ok(())
     }
 
     async fn charge(
         &self,
         credential: &Credential,
-        request: &BatchCheckRequest,
+        request: &ManyAsked<'_>,
     ) -> Result<(usize, Option<Refusal>), Refusal> {
         let size = u32::try_from(request.subjects.len()).unwrap_or(u32::MAX);
         let quota = &self.plane.quota;
@@ -120,7 +130,7 @@ impl Lookups {
     /// Answer one message of a stream if it need not wait. An error ends the stream: CREDENTIALS_INVALID, DRAINING.
     pub fn check_at_once(&self, call: &Call, request: &StreamCheckRequest) -> Result<Answered, Refusal> {
         let answered = self.admit(call).and_then(|credential| {
-            let asked = asked::subject_of(request.subject.as_ref())?;
+            let asked = asked::subject_of(request.subject.as_ref().map(Asked::from))?;
             let purpose = asked::purpose_from(request.purpose)?;
             let fresh = asked::freshness_from(request.consistency.as_ref())?;
             check_permitted(&credential, purpose)?;
@@ -130,7 +140,7 @@ impl Lookups {
             {
                 return Ok(Answered::Later);
             }
-            let answer = self.answer(Rpc::StreamCheck, call, &credential, purpose, asked)?;
+            let answer = self.answer(Rpc::StreamCheck, call, &credential, purpose, &asked)?;
             Ok(Answered::Now(Box::new(answer)))
         });
         answered.or_else(|refusal| Ok(Answered::Now(Box::new(self.refused_message(refusal)?))))
@@ -146,7 +156,7 @@ impl Lookups {
 
     async fn wait_and_check(&self, call: &Call, request: &StreamCheckRequest) -> Result<Answer, Refusal> {
         let credential = self.admit(call)?;
-        let asked = asked::subject_of(request.subject.as_ref())?;
+        let asked = asked::subject_of(request.subject.as_ref().map(Asked::from))?;
         let purpose = asked::purpose_from(request.purpose)?;
         let fresh = asked::freshness_from(request.consistency.as_ref())?;
         check_permitted(&credential, purpose)?;
@@ -154,10 +164,10 @@ impl Lookups {
             .quota
             .take(&credential.key_id, credential.people_per_second, Budget::People)
             .await?;
-        asked::check_constraints(asked)?;
+        asked::check_constraints(&asked)?;
         reach(&self.plane, &fresh, None).await?; // the stream's deadline is not this message's
         let credential = self.admit(call)?;
-        self.answer(Rpc::StreamCheck, call, &credential, purpose, asked)
+        self.answer(Rpc::StreamCheck, call, &credential, purpose, &asked)
     }
 
     // -- inside
@@ -168,15 +178,39 @@ impl Lookups {
         call: &Call,
         credential: &Credential,
         purpose: Purpose,
-        asked: &Asked,
+        asked: &Asked<'_>,
     ) -> Result<Answer, Refusal> {
+        let (decision, revision) = self.decide(rpc, call, credential, purpose, asked)?;
+        Ok(answer_from(&decision, revision.to_string(), tells_previous(credential)))
+    }
+
+    /// The decision, and the revision token that goes with it.
+    fn decide(
+        &self,
+        rpc: Rpc,
+        call: &Call,
+        credential: &Credential,
+        purpose: Purpose,
+        asked: &Asked<'_>,
+    ) -> Result<(Decision, Arc<str>), Refusal> {
         let subject = asked::subject_from(&self.plane.keys.blind, asked)?;
-        let index = self.plane.ready_index()?;
-        let (revision_no, revision) = (index.revision(), token(&self.plane, &index));
-        let decision = check_current::<Kept>(&self.plane.lease, || self.plane.ready_index().ok(), &subject);
+        let (revision_no, revision) = self.revision()?;
+        let mut decided = None;
+        self.look_up(&[subject], |decision| decided = Some(decision));
+        let decision = decided.ok_or_else(register_stale)?;
         self.note(call, credential, purpose, revision_no, &[entry_of(&decision)]);
         self.tally.answered(rpc, outcome_of(decision.outcome) as usize, 1);
-        Ok(answer_from(&decision, revision, tells_previous(credential)))
+        Ok((decision, revision))
+    }
+
+    /// The revision that answers looked up from now on are at least as new as (SAFETY.md 21).
+    fn revision(&self) -> Result<(u64, Arc<str>), Refusal> {
+        let index = self.plane.ready_index()?;
+        Ok((index.revision(), token(&self.plane, &index)))
+    }
+
+    fn look_up(&self, subjects: &[Subject], tell: impl FnMut(Decision)) {
+        check_current::<Kept, _>(&self.plane.lease, || self.plane.ready_index().ok(), subjects, tell);
     }
 
     fn refused_message(&self, refusal: Refusal) -> Result<Answer, Refusal> {
@@ -189,10 +223,7 @@ impl Lookups {
         let revision = if refusal.reason == Reason::RegisterStale {
             String::new()
         } else {
-            self.plane
-                .ready_index()
-                .map(|index| token(&self.plane, &index))
-                .unwrap_or_default()
+            self.revision().map(|(_, token)| token.to_string()).unwrap_or_default()
         };
         Ok(refused_item(&refusal, revision))
     }
@@ -221,61 +252,79 @@ fn entry_of(decision: &Decision) -> Entry {
 }
 
 /// The answers of one batch in the making.
-struct Batch {
-    response: BatchCheckResponse,
+struct Batch<'a> {
+    out: &'a mut Vec<u8>,
+    answer: Vec<u8>,
     entries: Vec<Entry>,
+    counts: [u64; OUTCOMES],
     revision_no: u64,
+    revision: Arc<str>,
     tells_previous: bool,
 }
 
-impl Batch {
-    fn begin(lookups: &Lookups, tells_previous: bool) -> Result<Self, Refusal> {
-        let index = lookups.plane.ready_index()?;
-        let (revision_no, revision) = (index.revision(), token(&lookups.plane, &index)); // SAFETY.md 21
-        let response = BatchCheckResponse {
-            answers: Vec::new(),
-            revision,
-        };
+impl<'a> Batch<'a> {
+    fn begin(lookups: &Lookups, tells_previous: bool, size: usize, out: &'a mut Vec<u8>) -> Result<Self, Refusal> {
+        let (revision_no, revision) = lookups.revision()?; // SAFETY.md 21
+        out.reserve(size * ANSWER);
         Ok(Self {
-            response,
-            entries: Vec::new(),
+            out,
+            answer: Vec::with_capacity(ANSWER),
+            entries: Vec::with_capacity(size),
+            counts: [0; OUTCOMES],
             revision_no,
+            revision,
             tells_previous,
         })
     }
 
-    fn check(&mut self, lookups: &Lookups, chunk: &[Asked]) {
-        for asked in chunk {
-            let revision = self.response.revision.clone();
-            match asked::subject_from(&lookups.plane.keys.blind, asked) {
-                Ok(subject) => {
-                    let decision =
-                        check_current::<Kept>(&lookups.plane.lease, || lookups.plane.ready_index().ok(), &subject);
-                    self.entries.push(entry_of(&decision));
-                    self.response
-                        .answers
-                        .push(answer_from(&decision, revision, self.tells_previous));
-                }
-                Err(refusal) => self.response.answers.push(refused_item(&refusal, revision)),
+    /// A lease that is renewed between two groups serves the later one.
+    fn check(&mut self, lookups: &Lookups, group: &[Asked<'_>]) {
+        let keys = &lookups.plane.keys.blind;
+        let mut subjects = Vec::with_capacity(group.len());
+        let mut refusals = Vec::new();
+        for (place, asked) in group.iter().enumerate() {
+            match asked::subject_from(keys, asked) {
+                Ok(subject) => subjects.push(subject),
+                Err(refusal) => refusals.push((place, refusal)),
             }
         }
-    }
-
-    /// Answer the last `count` items with a refusal of their own.
-    fn refuse(&mut self, count: usize, refusal: &Refusal) {
-        let item = refused_item(refusal, self.response.revision.clone());
-        self.response.answers.extend(std::iter::repeat_n(item, count));
-    }
-
-    fn count(&self, tally: &Tally) {
-        let mut counts = [0_u64; crate::metrics::OUTCOMES];
-        for answer in &self.response.answers {
-            counts[usize::try_from(answer.outcome)
-                .unwrap_or_default()
-                .min(counts.len() - 1)] += 1;
+        let mut refusals = refusals.into_iter().peekable();
+        let mut place = 0;
+        lookups.look_up(&subjects, |decision| {
+            while let Some((_, refusal)) = refusals.next_if(|(refused, _)| *refused == place) {
+                self.refuse(1, &refusal);
+                place += 1;
+            }
+            self.tell(&decision);
+            place += 1;
+        });
+        for (_, refusal) in refusals {
+            self.refuse(1, &refusal);
         }
-        for (outcome, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+    }
+
+    fn tell(&mut self, decision: &Decision) {
+        self.entries.push(entry_of(decision));
+        self.counts[outcome_of(decision.outcome) as usize] += 1;
+        self.answer.clear();
+        answer::write(&mut self.answer, decision, &self.revision, self.tells_previous);
+        answer::bytes(self.out, 1, &self.answer);
+    }
+
+    /// Answer the next `count` items with a refusal of their own.
+    fn refuse(&mut self, count: usize, refusal: &Refusal) {
+        let item = refused_item(refusal, self.revision.to_string()).encode_to_vec();
+        for _ in 0..count {
+            answer::bytes(self.out, 1, &item);
+        }
+        self.counts[Outcome::Indeterminate as usize] += count as u64;
+    }
+
+    fn end(self, tally: &Tally) -> (u64, Vec<Entry>) {
+        answer::bytes(self.out, 2, self.revision.as_bytes());
+        for (outcome, count) in self.counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
             tally.answered(Rpc::BatchCheck, outcome, count);
         }
+        (self.revision_no, self.entries)
     }
 }

@@ -31,7 +31,7 @@ pub enum Kind {
 impl Kind {
     pub const ALL: [Self; 3] = [Self::Phone, Self::Document, Self::Token];
 
-    fn place(self) -> usize {
+    pub fn place(self) -> usize {
         match self {
             Self::Phone => 0,
             Self::Document => 1,
@@ -324,6 +324,11 @@ impl People {
             meta,
             more,
         })
+    }
+
+    /// A word of the record, wherever it is: whoever loads it has the record on its way.
+    pub fn word(&self, number: u64) -> Option<&AtomicU64> {
+        self.chunk(number).map(|(chunk, at)| &chunk.records[at].0[META])
     }
 
     fn more(&self, number: u64) -> Option<Arc<More>> {

@@ -1,5 +1,6 @@
 //! What all calls of one replica share: index, lease, keys, budgets, log. Python feeds it; every call reads it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -20,6 +21,23 @@ pub struct Keys {
     pub blind: BlindKeys,
     pub revision: RevisionKey,
     pub pepper: Pepper,
+}
+
+/// An index that stays as long as this does, whatever is served meanwhile. Counts nothing that cores share.
+pub struct Held(Guard<Option<Arc<Index>>>);
+
+impl Held {
+    fn of(guard: Guard<Option<Arc<Index>>>) -> Option<Self> {
+        guard.is_some().then_some(Self(guard))
+    }
+}
+
+impl Deref for Held {
+    type Target = Index;
+
+    fn deref(&self) -> &Index {
+        self.0.as_ref().expect("only `of` makes one, of an index that is there")
+    }
 }
 
 /// What a poll that was asked for has brought.
@@ -73,17 +91,12 @@ impl Plane {
         self.index.load().is_some()
     }
 
-    /// The index, unless this replica is loading or leaving.
-    pub fn ready_index(&self) -> Result<Arc<Index>, Refusal> {
+    /// The index, unless this replica is loading or leaving. Held for a look-up and no longer.
+    pub fn ready_index(&self) -> Result<Held, Refusal> {
         if self.draining.load(Ordering::Acquire) {
             return Err(draining());
         }
-        self.loaded_index()
-    }
-
-    fn loaded_index(&self) -> Result<Arc<Index>, Refusal> {
-        let held: Guard<Option<Arc<Index>>> = self.index.load();
-        held.as_ref().cloned().ok_or_else(replica_loading)
+        Held::of(self.index.load()).ok_or_else(replica_loading)
     }
 
     /// Stop clearing at once, and refuse what comes from now on (SAFETY.md 5).

@@ -2,23 +2,26 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Waker};
 
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
 use http::{Request, Response};
 use tokio::sync::watch;
 use tonic::body::Body;
 use tonic_health::server::{HealthReporter, HealthService};
-use tower::Service;
+use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
+use crate::carried::{self, Incoming};
 use crate::lookups::Lookups;
-use crate::service::LookupService;
+use crate::service::{LookupService, Unary};
 
 /// What reflection tells, from `make protos`.
 const DESCRIPTORS: &[u8] = include_bytes!("generated/descriptors.bin");
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 type Whole = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// The services of one runtime.
@@ -48,8 +51,19 @@ impl Routes {
             leaving: is_ending,
         };
         OnConnection {
-            lookups,
+            lookups: Arc::new(lookups),
             others: self.clone(),
+        }
+    }
+
+    /// The service of a path that is not ours.
+    fn of(&self, path: &str) -> Option<Whole> {
+        let (service, _) = path.strip_prefix('/')?.split_once('/')?;
+        match (service, &self.reflection) {
+            ("grpc.health.v1.Health", _) => Some(self.health.clone()),
+            ("grpc.reflection.v1.ServerReflection", Some([v1, _])) => Some(v1.clone()),
+            ("grpc.reflection.v1alpha.ServerReflection", Some([_, v1alpha])) => Some(v1alpha.clone()),
+            _ => None,
         }
     }
 }
@@ -66,34 +80,40 @@ fn reflections() -> Option<[Whole; 2]> {
     ])
 }
 
-#[derive(Clone)]
+/// The services as one connection sees them.
 pub struct OnConnection {
-    lookups: LookupService,
+    lookups: Arc<LookupService>,
     others: Routes,
 }
 
-impl Service<Request<Body>> for OnConnection {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Answering;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(())) // each of the services is always ready
+impl OnConnection {
+    /// Answer one call, now where that can be, else on a task of this runtime.
+    pub fn answer(&self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        if let Some(unary) = Unary::at(request.uri().path()) {
+            return begin(self.lookups.clone().answer(unary, request, respond));
+        }
+        let request = request.map(|body| Body::new(Incoming(body)));
+        match self.others.of(request.uri().path()) {
+            Some(other) => begin(carry(other.oneshot(request), respond)),
+            None => begin(carry(self.lookups.clone().converse(request), respond)),
+        }
     }
+}
 
-    fn call(&mut self, request: Request<Body>) -> Answering {
-        let path = request.uri().path();
-        if path.starts_with("/grpc.health.v1.Health/") {
-            return self.others.health.call(request);
-        }
-        if let Some([v1, v1alpha]) = &mut self.others.reflection {
-            if path.starts_with("/grpc.reflection.v1.ServerReflection/") {
-                return v1.call(request);
-            }
-            if path.starts_with("/grpc.reflection.v1alpha.ServerReflection/") {
-                return v1alpha.call(request);
-            }
-        }
-        self.lookups.call(request)
+async fn carry(answering: impl Future<Output = Result<Response<Body>, Infallible>>, respond: SendResponse<Bytes>) {
+    let Ok(response) = answering.await;
+    carried::send(response, respond).await;
+}
+
+/// Most calls are answered without waiting for anything: no task is made for them. Who must wait is polled again by the
+/// runtime, so it does not matter that nobody is woken before.
+fn begin(answering: impl Future<Output = ()> + Send + 'static) {
+    let mut answering = Box::pin(answering);
+    if answering
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+        .is_pending()
+    {
+        tokio::spawn(answering);
     }
 }

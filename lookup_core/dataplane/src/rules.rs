@@ -3,21 +3,17 @@
 //! Tests replace a method to show that its absence is found. Nothing in production can: [`Kept`] is the only type that
 //! has these methods outside tests.
 
-use crate::check::{Decision, Found, Indeterminate};
+use crate::check::Indeterminate;
 use crate::lease::{Lease, NotExcluded, Stale};
 use crate::people::{ExclusionId, Whole};
 use crate::version::{Before, Version};
 
 pub trait Rules {
-    /// Rule 1: the standing is taken before the first look-up and spent by a clock that is read after the last. An `Err`
-    /// of `look_up` is decided without a lease.
-    fn in_order(
-        lease: &Lease,
-        look_up: impl FnOnce() -> Result<Found, Decision>,
-    ) -> Result<(Found, Result<NotExcluded, Stale>), Decision> {
+    /// Rule 1: the standing is taken before the first look-up of `look_up` and spent by a clock that is read after its last.
+    fn in_order<Looked>(lease: &Lease, look_up: impl FnOnce() -> Looked) -> (Looked, Result<NotExcluded, Stale>) {
         let standing = lease.standing();
-        let missed = look_up()?;
-        Ok((missed, standing.clear(lease.now())))
+        let looked = look_up();
+        (looked, standing.clear(lease.now()))
     }
 
     /// Rule 2: whether no change was under way or was made during the look-up.

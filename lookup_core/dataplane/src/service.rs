@@ -6,37 +6,41 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, Request, Response};
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Response};
 use tokio::sync::watch;
 use tonic::body::Body;
-use tonic::metadata::{MetadataMap, MetadataValue};
-use tonic::server::{ClientStreamingService, Grpc, StreamingService};
+use tonic::metadata::MetadataMap;
+use tonic::server::{Grpc, StreamingService};
 use tonic::{Code, Status, Streaming};
 
 use crate::asked::grouped;
 use crate::authentication;
 use crate::codec::{Arrived, Careful};
 use crate::correlation::correlation_id_from;
+use crate::exchange::{self, CORRELATION_ID, Unreadable};
 use crate::lookups::{Call, Lookups};
 use crate::metrics::Rpc;
-use crate::proto::lookup::v1::{
-    BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, StreamCheckRequest, StreamCheckResponse,
-};
+use crate::proto::lookup::v1::{StreamCheckRequest, StreamCheckResponse};
 use crate::refusal::{Reason, Refusal};
 use crate::status::status_of;
 use crate::stream::{Messages, answers_to};
+use crate::wire::{Garbled, ManyAsked, OneAsked};
 
 pub const NAME: &str = "nser.lookup.v1.LookupService";
+pub const CHECK: &str = "/nser.lookup.v1.LookupService/Check";
+pub const BATCH_CHECK: &str = "/nser.lookup.v1.LookupService/BatchCheck";
+const STREAM_CHECK: &str = "/nser.lookup.v1.LookupService/StreamCheck";
 pub const LARGEST_CHECK: usize = 16 * 1024;
 pub const LARGEST_BATCH: usize = 4 * 1024 * 1024;
-/// What a full batch of long tokens may come to.
-const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+/// What an answer to one person takes, with its frame.
+const ONE_ANSWER: usize = 160;
 
-type CheckCodec = Careful<CheckRequest, CheckResponse>;
-type BatchCodec = Careful<BatchCheckRequest, BatchCheckResponse>;
 type StreamCodec = Careful<StreamCheckRequest, StreamCheckResponse>;
 type Answering<T> = Pin<Box<dyn Future<Output = Result<tonic::Response<T>, Status>> + Send>>;
 
@@ -47,89 +51,102 @@ pub struct LookupService {
     pub leaving: watch::Receiver<bool>,
 }
 
-impl LookupService {
-    async fn route(self, request: Request<Body>) -> Response<Body> {
-        match request.uri().path() {
-            "/nser.lookup.v1.LookupService/Check" => {
-                let mut grpc = Grpc::new(CheckCodec::default()).max_decoding_message_size(LARGEST_CHECK);
-                grpc.client_streaming(Unary(self), request).await
-            }
-            "/nser.lookup.v1.LookupService/BatchCheck" => {
-                let mut grpc = Grpc::new(BatchCodec::default())
-                    .max_decoding_message_size(LARGEST_BATCH)
-                    .max_encoding_message_size(LARGEST_ANSWER);
-                grpc.client_streaming(Many(self), request).await
-            }
-            "/nser.lookup.v1.LookupService/StreamCheck" => {
-                let mut grpc = Grpc::new(StreamCodec::default()).max_decoding_message_size(LARGEST_CHECK);
-                grpc.streaming(Several(self), request).await
-            }
-            _ => Status::unimplemented("There is no such call here.").into_http(),
+/// A call of one message and one answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unary {
+    Check,
+    BatchCheck,
+}
+
+impl Unary {
+    /// The call that a path names, if it is one of these.
+    #[must_use]
+    pub fn at(path: &str) -> Option<Self> {
+        match path {
+            CHECK => Some(Self::Check),
+            BATCH_CHECK => Some(Self::BatchCheck),
+            _ => None,
+        }
+    }
+
+    fn rpc(self) -> Rpc {
+        match self {
+            Self::Check => Rpc::Check,
+            Self::BatchCheck => Rpc::BatchCheck,
+        }
+    }
+
+    /// The field that a refusal of the whole message names, the message's name, and how long it may be.
+    fn message(self) -> (&'static str, &'static str, usize) {
+        match self {
+            Self::Check => ("subject", "CheckRequest", LARGEST_CHECK),
+            Self::BatchCheck => ("subjects", "BatchCheckRequest", LARGEST_BATCH),
         }
     }
 }
 
-impl tower::Service<Request<Body>> for LookupService {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+impl LookupService {
+    /// Answer one call of one message.
+    pub async fn answer(self: Arc<Self>, unary: Unary, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+        let begun = Instant::now();
+        let (head, body) = request.into_parts();
+        let correlation_id = greeting(&head.headers);
+        let mut framed = exchange::begin(ONE_ANSWER);
+        let answered = self.answered(unary, &head.headers, body, &correlation_id, begun, &mut framed);
+        match answered.await {
+            Ok(()) => {
+                exchange::answer(respond, framed, &correlation_id);
+                self.lookups.tally.called(unary.rpc(), Code::Ok, begun.elapsed());
+            }
+            Err(refusal) => {
+                let status = status_of(&refusal);
+                self.lookups.tally.called(unary.rpc(), status.code(), begun.elapsed());
+                exchange::refuse(respond, status, &correlation_id);
+            }
+        }
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let service = self.clone();
-        Box::pin(async move { Ok(service.route(request).await) })
+    async fn answered(
+        &self,
+        unary: Unary,
+        headers: &HeaderMap,
+        mut body: RecvStream,
+        correlation_id: &Arc<str>,
+        begun: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let call = call_of(&self.lookups, headers, correlation_id, begun)?;
+        let (field, name, largest) = unary.message();
+        let message = match exchange::message(&mut body, largest).await {
+            Ok(message) => message,
+            Err(Unreadable::Nothing) => Bytes::new(), // a call that ends without a message asks about nobody
+            Err(Unreadable::TooLong) => return Err(too_long(field, largest)),
+            Err(Unreadable::Garbled) => return Err(garbled(field, name)),
+        };
+        let unreadable = |Garbled| garbled(field, name);
+        match unary {
+            Unary::Check => {
+                let request = OneAsked::read(&message).map_err(unreadable)?;
+                self.lookups.check(&call, request, out).await
+            }
+            Unary::BatchCheck => {
+                let request = ManyAsked::read(&message).map_err(unreadable)?;
+                self.lookups.check_many(&call, request, out).await
+            }
+        }
+    }
+
+    /// Answer any other call: a stream, or one that is not there.
+    pub async fn converse(self: Arc<Self>, request: Request<Body>) -> Result<Response<Body>, Infallible> {
+        if request.uri().path() == STREAM_CHECK {
+            let mut grpc = Grpc::new(StreamCodec::default()).max_decoding_message_size(LARGEST_CHECK);
+            return Ok(grpc.streaming(Several(self), request).await);
+        }
+        Ok(Status::unimplemented("There is no such call here.").into_http())
     }
 }
 
-struct Unary(LookupService);
-struct Many(LookupService);
-struct Several(LookupService);
-
-impl ClientStreamingService<Arrived<CheckRequest>> for Unary {
-    type Response = CheckResponse;
-    type Future = Answering<CheckResponse>;
-
-    fn call(&mut self, request: tonic::Request<Streaming<Arrived<CheckRequest>>>) -> Self::Future {
-        let service = self.0.clone();
-        Box::pin(async move {
-            let begun = Instant::now();
-            let (metadata, _, mut messages) = request.into_parts();
-            let correlation_id = greeting(&metadata);
-            let answered = async {
-                let call = call_of(&service.lookups, &metadata, &correlation_id, begun)?;
-                let request = only(&mut messages, "subject", "CheckRequest", LARGEST_CHECK).await?;
-                let answer = service.lookups.check(&call, &request).await?;
-                Ok(CheckResponse { answer: Some(answer) })
-            };
-            let answered = answered.await;
-            ended(&service.lookups, Rpc::Check, begun, &correlation_id, answered)
-        })
-    }
-}
-
-impl ClientStreamingService<Arrived<BatchCheckRequest>> for Many {
-    type Response = BatchCheckResponse;
-    type Future = Answering<BatchCheckResponse>;
-
-    fn call(&mut self, request: tonic::Request<Streaming<Arrived<BatchCheckRequest>>>) -> Self::Future {
-        let service = self.0.clone();
-        Box::pin(async move {
-            let begun = Instant::now();
-            let (metadata, _, mut messages) = request.into_parts();
-            let correlation_id = greeting(&metadata);
-            let answered = async {
-                let call = call_of(&service.lookups, &metadata, &correlation_id, begun)?;
-                let request = only(&mut messages, "subjects", "BatchCheckRequest", LARGEST_BATCH).await?;
-                service.lookups.check_many(&call, &request).await
-            };
-            let answered = answered.await;
-            ended(&service.lookups, Rpc::BatchCheck, begun, &correlation_id, answered)
-        })
-    }
-}
+struct Several(Arc<LookupService>);
 
 impl StreamingService<Arrived<StreamCheckRequest>> for Several {
     type Response = StreamCheckResponse;
@@ -141,26 +158,26 @@ impl StreamingService<Arrived<StreamCheckRequest>> for Several {
         Box::pin(async move {
             let begun = Instant::now();
             let (metadata, _, messages) = request.into_parts();
+            let metadata = metadata.into_headers();
             let correlation_id = greeting(&metadata);
+            let headers = exchange::headers(&correlation_id);
             match call_of(&service.lookups, &metadata, &correlation_id, begun) {
-                Ok(call) => Ok(greeted(answers_to(service, call, messages, begun), &correlation_id)),
-                Err(refusal) => ended(&service.lookups, Rpc::StreamCheck, begun, &correlation_id, Err(refusal)),
+                Ok(call) => {
+                    let answers = answers_to(LookupService::clone(&service), call, messages, begun);
+                    let metadata = MetadataMap::from_headers(headers);
+                    Ok(tonic::Response::from_parts(metadata, answers, http::Extensions::new()))
+                }
+                Err(refusal) => {
+                    let mut status = status_of(&refusal);
+                    service
+                        .lookups
+                        .tally
+                        .called(Rpc::StreamCheck, status.code(), begun.elapsed());
+                    status.metadata_mut().as_mut().extend(headers);
+                    Err(status)
+                }
             }
         })
-    }
-}
-
-/// The message of a call that has one. A call that ends without is one that asks about nobody.
-async fn only<Request: Default>(
-    messages: &mut Streaming<Arrived<Request>>,
-    field: &'static str,
-    name: &str,
-    largest: usize,
-) -> Result<Request, Refusal> {
-    match messages.message().await {
-        Ok(Some(arrived)) => whole(arrived, field, name),
-        Ok(None) => Ok(Request::default()),
-        Err(status) => Err(unreadable(&status, field, name, largest)),
     }
 }
 
@@ -174,9 +191,14 @@ pub fn whole<Request>(arrived: Arrived<Request>, field: &'static str, name: &str
 
 /// Why what arrived could not be read: it was longer than is received, or is no frame.
 pub fn unreadable(status: &Status, field: &'static str, name: &str, largest: usize) -> Refusal {
-    if status.code() != Code::OutOfRange {
-        return garbled(field, name);
+    if status.code() == Code::OutOfRange {
+        too_long(field, largest)
+    } else {
+        garbled(field, name)
     }
+}
+
+fn too_long(field: &'static str, largest: usize) -> Refusal {
     let said = format!(
         "The message has more than {} bytes, which is all that is read. Make it smaller.",
         grouped(largest)
@@ -189,17 +211,12 @@ pub fn garbled(field: &'static str, name: &str) -> Refusal {
     Refusal::of_field(Reason::InvalidRequest, field, said)
 }
 
-/// Who calls, by the metadata; refused unless they may go on.
-fn call_of(
-    lookups: &Lookups,
-    metadata: &MetadataMap,
-    correlation_id: &Arc<str>,
-    begun: Instant,
-) -> Result<Call, Refusal> {
-    let authorization = metadata.get("authorization").map(MetadataValue::as_bytes);
+/// Who calls, by the headers; refused unless they may go on.
+fn call_of(lookups: &Lookups, headers: &HeaderMap, correlation_id: &Arc<str>, begun: Instant) -> Result<Call, Refusal> {
+    let authorization = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes);
     let presented = authentication::read(&lookups.plane, authorization)?;
     authentication::admit(&lookups.plane, &presented)?;
-    let deadline = metadata
+    let deadline = headers
         .get("grpc-timeout")
         .and_then(|text| timeout_from(text.as_bytes()))
         .map(|wait| begun + wait);
@@ -228,45 +245,8 @@ fn timeout_from(text: &[u8]) -> Option<Duration> {
     }
 }
 
-fn greeting(metadata: &MetadataMap) -> Arc<str> {
-    correlation_id_from(metadata.get("x-correlation-id").and_then(|sent| sent.to_str().ok()))
-}
-
-/// The headers of every answer.
-fn greeted<T>(message: T, correlation_id: &str) -> tonic::Response<T> {
-    let mut headers = HeaderMap::new();
-    greet(&mut headers, correlation_id);
-    tonic::Response::from_parts(MetadataMap::from_headers(headers), message, http::Extensions::new())
-}
-
-fn greet(headers: &mut HeaderMap, correlation_id: &str) {
-    headers.insert("cache-control", HeaderValue::from_static("no-store"));
-    if let Ok(value) = HeaderValue::from_str(correlation_id) {
-        headers.insert("x-correlation-id", value);
-    }
-}
-
-fn ended<T>(
-    lookups: &Lookups,
-    rpc: Rpc,
-    begun: Instant,
-    correlation_id: &str,
-    answered: Result<T, Refusal>,
-) -> Result<tonic::Response<T>, Status> {
-    match answered {
-        Ok(message) => {
-            lookups.tally.called(rpc, Code::Ok, begun.elapsed());
-            Ok(greeted(message, correlation_id))
-        }
-        Err(refusal) => {
-            let mut status = status_of(&refusal);
-            lookups.tally.called(rpc, status.code(), begun.elapsed());
-            let mut headers = HeaderMap::new();
-            greet(&mut headers, correlation_id);
-            status.metadata_mut().as_mut().extend(headers);
-            Err(status)
-        }
-    }
+fn greeting(headers: &HeaderMap) -> Arc<str> {
+    correlation_id_from(headers.get(CORRELATION_ID).and_then(|sent| sent.to_str().ok()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From a key to the numbers of the people who have it: open addressing in shards, four bytes for each pair.
 //!
 //! A slot holds a person number and some bits of the key's hash, never the key: that is compared with the person's record.
-//! A reader takes one shard's slots and keeps them, so it never waits for a table that grows; that its slots were the
+//! A reader takes the slots as they are and keeps them, so it never waits for a table that grows; that its slots were the
 //! newest is for `version` to say. There is one writer.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
 use crate::people::{Key, Kind, NUMBERS, People};
 
@@ -28,7 +28,30 @@ pub struct Table {
     kind: Kind,
     /// Of this process: nobody can choose keys that fall in one shard.
     seeds: [u64; 2],
-    shards: Box<[ArcSwap<Slots>]>,
+    shards: ArcSwap<Shards>,
+}
+
+type Shards = Box<[Arc<Slots>]>;
+
+/// The pairs as a look-up sees them: taken once for all its keys, because to take it is dearer than to use it. A pair that
+/// is inserted after the table grew is not in it, so it is taken after [`crate::version::Version::before`].
+pub struct View<'a> {
+    table: &'a Table,
+    shards: Guard<Arc<Shards>>,
+}
+
+impl View<'_> {
+    /// Calls `visit` with the number of everybody who may have `key`, and of some who do not.
+    pub fn each(&self, key: Key, visit: impl FnMut(u64)) {
+        let hash = self.table.hash(key);
+        self.shards[hash.shard()].each(hash, visit);
+    }
+
+    /// The first slot that [`View::each`] will read.
+    pub fn first(&self, key: Key) -> Option<&AtomicU32> {
+        let hash = self.table.hash(key);
+        self.shards[hash.shard()].probe(hash).next()
+    }
 }
 
 #[derive(Debug)]
@@ -55,16 +78,20 @@ impl Table {
         Self {
             kind,
             seeds: [random.hash_one(0), random.hash_one(1)],
-            shards: std::iter::repeat_with(|| ArcSwap::from_pointee(Slots::new(0, FEWEST_NUMBER_BITS)))
-                .take(SHARDS)
-                .collect(),
+            shards: ArcSwap::from_pointee(
+                std::iter::repeat_with(|| Arc::new(Slots::new(0, FEWEST_NUMBER_BITS)))
+                    .take(SHARDS)
+                    .collect(),
+            ),
         }
     }
 
-    /// Calls `visit` with the number of everybody who may have `key`, and of some who do not.
-    pub fn each(&self, key: Key, visit: impl FnMut(u64)) {
-        let hash = self.hash(key);
-        self.shards[hash.shard()].load().each(hash, visit);
+    /// The pairs as they are now.
+    pub fn view(&self) -> View<'_> {
+        View {
+            table: self,
+            shards: self.shards.load(),
+        }
     }
 
     /// Make sure that these pairs fit. Readers see the same pairs in the old slots and in the new, so this need not happen
@@ -88,43 +115,48 @@ impl Table {
     }
 
     fn make_room_in(&self, shard: usize, pairs: usize, highest: u64, people: &People) {
-        let slots = self.shards[shard].load();
+        let shards = self.shards.load();
+        let slots = &shards[shard];
         if slots.has_room(pairs) && highest < 1 << slots.number_bits {
             return;
         }
         let held = slots.pairs().count();
         let next = Slots::new((held + pairs) * 5 / 4, slots.number_bits.max(bits_for(highest)));
-        self.copy(shard, &slots, &next, people);
-        self.shards[shard].store(Arc::new(next));
+        self.copy(shard, slots, &next, people);
+        let mut grown = Shards::clone(&shards);
+        grown[shard] = Arc::new(next);
+        self.shards.store(Arc::new(grown));
     }
 
     /// Make room for `people` in all, before a load.
     pub fn reserve(&self, count: u64, people: &People) {
         let each = usize::try_from(count.min(NUMBERS)).unwrap_or_default() / SHARDS;
         let spread = 4 * each.isqrt(); // four standard deviations of how many keys fall in a shard
-        for shard in 0..SHARDS {
-            let slots = self.shards[shard].load();
+        let mut shards = Shards::clone(&self.shards.load());
+        for (shard, slots) in shards.iter_mut().enumerate() {
             if slots.has_room((each + spread).saturating_sub(slots.pairs().count())) {
                 continue;
             }
             let number_bits = slots.number_bits.max(bits_for(count.min(NUMBERS)));
             let next = Slots::new(each + spread, number_bits);
-            self.copy(shard, &slots, &next, people);
-            self.shards[shard].store(Arc::new(next));
+            self.copy(shard, slots, &next, people);
+            *slots = Arc::new(next);
         }
+        self.shards.store(Arc::new(shards));
     }
 
     /// Add the pair, if it cannot be found yet. There is room for it.
     pub fn insert(&self, key: Key, number: u64) {
         let hash = self.hash(key);
-        self.shards[hash.shard()].load().insert(hash, number);
+        self.shards.load()[hash.shard()].insert(hash, number);
     }
 
     /// Take the pair out. `remaining` are this person's other keys of this kind: a slot that also leads to one of them
     /// stays, because readers compare with the record anyway.
     pub fn remove(&self, key: Key, number: u64, remaining: &[Key]) {
         let hash = self.hash(key);
-        let slots = self.shards[hash.shard()].load();
+        let shards = self.shards.load();
+        let slots = &shards[hash.shard()];
         let shared = |other: &Key| {
             let other = self.hash(*other);
             other.shard() == hash.shard() && slots.entry(other, number) == slots.entry(hash, number)
@@ -155,7 +187,7 @@ impl Table {
 
     #[cfg(test)]
     pub fn capacity(&self) -> usize {
-        self.shards.iter().map(|shard| shard.load().entries.len()).sum()
+        self.shards.load().iter().map(|slots| slots.entries.len()).sum()
     }
 }
 

@@ -3,8 +3,6 @@
 //! `BST-02-<32 hex>-<4 hex>`, read in any case, written in upper. The check digits catch every single wrong character and
 //! every swap of two neighbours; they are no proof that a token is real. The register mints; a replica only reads.
 
-use std::fmt::Write as _;
-
 use crate::refusal::{Reason, Refusal};
 use crate::text::is_space;
 
@@ -16,18 +14,25 @@ const LONGEST: usize = 64;
 const FORM: &str = "This is not a BST. It looks like BST-02-, 32 characters 0-9 and A-F, a dash, 4 more.";
 const DIGITS: &str = "The check digits of this BST do not fit: a character is wrong or two are swapped. Copy it again.";
 
+/// As many bytes as the text form has.
+pub const LENGTH: usize = 44;
+
 /// Write a token in its text form, upper case.
 #[must_use]
-pub fn format(token: &Token) -> String {
-    let mut text = String::with_capacity(44);
-    // Writing into a String cannot fail.
-    let _ = write!(
-        text,
-        "BST-{VERSION:02}-{:032X}-{:04X}",
-        u128::from_be_bytes(*token),
-        check_digits(token)
-    );
+pub fn format(token: &Token) -> [u8; LENGTH] {
+    let mut text = *b"BST-02-00000000000000000000000000000000-0000";
+    let [high, low] = check_digits(token).to_be_bytes();
+    for (pair, byte) in text[7..39].as_chunks_mut::<2>().0.iter_mut().zip(token) {
+        *pair = digits_of(*byte);
+    }
+    for (pair, byte) in text[40..].as_chunks_mut::<2>().0.iter_mut().zip([high, low]) {
+        *pair = digits_of(byte);
+    }
     text
+}
+
+fn digits_of(byte: u8) -> [u8; 2] {
+    [byte >> 4, byte & 15].map(|digit| b"0123456789ABCDEF"[usize::from(digit)])
 }
 
 /// Read a token in any letter case, with ASCII spaces around.
@@ -65,14 +70,27 @@ fn hexadecimal(text: &[u8]) -> Option<u128> {
 
 /// CRC-16/IBM-3740 of version byte and token: Python's `binascii.crc_hqx(…, 0xFFFF)`.
 fn check_digits(token: &Token) -> u16 {
-    [VERSION].iter().chain(token).fold(0xFFFF, |mut crc: u16, &byte| {
-        crc ^= u16::from(byte) << 8;
-        for _ in 0..8 {
-            crc = crc << 1 ^ if crc & 0x8000 == 0 { 0 } else { 0x1021 };
-        }
-        crc
+    [VERSION].iter().chain(token).fold(0xFFFF, |crc: u16, &byte| {
+        crc << 8 ^ CRC[usize::from((crc >> 8) as u8 ^ byte)]
     })
 }
+
+/// What each byte makes of the remainder.
+const CRC: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        let mut crc = u16::from_be_bytes([byte.to_le_bytes()[0], 0]);
+        let mut bit = 0;
+        while bit < 8 {
+            crc = crc << 1 ^ if crc & 0x8000 == 0 { 0 } else { 0x1021 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
@@ -80,10 +98,13 @@ mod tests {
 
     const TOKEN: Token = 0x0123_4567_89AB_CDEF_FEDC_BA98_7654_3210_u128.to_be_bytes();
 
+    fn text_of(token: &Token) -> String {
+        String::from_utf8(format(token).to_vec()).expect("it is ASCII")
+    }
+
     #[test]
     fn a_token_is_read_as_it_was_written_in_any_case() {
-        let text = format(&TOKEN);
-        assert_eq!(text.len(), 44);
+        let text = text_of(&TOKEN);
         for form in [text.clone(), text.to_lowercase(), format!(" {text}\n\x1c")] {
             assert_eq!(parse(&form), Ok(TOKEN));
         }
@@ -91,7 +112,7 @@ mod tests {
 
     #[test]
     fn every_single_wrong_character_is_caught() {
-        let text = format(&TOKEN);
+        let text = text_of(&TOKEN);
         for place in 0..text.len() {
             for digit in "0123456789ABCDEF+ -".chars().filter(|&c| !text[place..].starts_with(c)) {
                 let mut wrong = text.clone();
@@ -109,7 +130,7 @@ mod tests {
             "BST-02-",
             "B\u{17f}T-02-",
             &"0".repeat(10_000_000),
-            &format!("{}0", format(&TOKEN)),
+            &format!("{}0", text_of(&TOKEN)),
         ] {
             assert_eq!(parse(text).map_err(|refusal| refusal.message), Err(FORM.into()));
         }

@@ -23,12 +23,9 @@ const WANJIKU: u64 = 1;
 struct StandingAfterLookUp;
 
 impl Rules for StandingAfterLookUp {
-    fn in_order(
-        lease: &Lease,
-        look_up: impl FnOnce() -> Result<Found, Decision>,
-    ) -> Result<(Found, Result<NotExcluded, Stale>), Decision> {
-        let missed = look_up()?;
-        Ok((missed, lease.standing().clear(lease.now())))
+    fn in_order<Looked>(lease: &Lease, look_up: impl FnOnce() -> Looked) -> (Looked, Result<NotExcluded, Stale>) {
+        let looked = look_up();
+        (looked, lease.standing().clear(lease.now()))
     }
 }
 
@@ -36,13 +33,9 @@ impl Rules for StandingAfterLookUp {
 struct ClockBeforeLookUp;
 
 impl Rules for ClockBeforeLookUp {
-    fn in_order(
-        lease: &Lease,
-        look_up: impl FnOnce() -> Result<Found, Decision>,
-    ) -> Result<(Found, Result<NotExcluded, Stale>), Decision> {
+    fn in_order<Looked>(lease: &Lease, look_up: impl FnOnce() -> Looked) -> (Looked, Result<NotExcluded, Stale>) {
         let (standing, now) = (lease.standing(), lease.now());
-        let missed = look_up()?;
-        Ok((missed, standing.clear(now)))
+        (look_up(), standing.clear(now))
     }
 }
 
@@ -126,11 +119,18 @@ fn every_schedule(points: usize, steps: usize, mut each: impl FnMut(Schedule)) {
     }
 }
 
-/// What a check by `R` says in one race.
+/// Who is asked about beside the one who matters: nobody.
+const NOBODY: Subject = Subject {
+    phone: None,
+    document: None,
+    token: Some([0xEE; 16]),
+};
+
+/// What a check by `R` says of the first of `subjects` in one race.
 fn said<R: Rules>(
     index: &Index,
     lease: &Lease,
-    subject: Subject,
+    subjects: &[Subject],
     schedule: Schedule,
     step: &mut dyn FnMut() -> bool,
 ) -> Decision {
@@ -140,7 +140,7 @@ fn said<R: Rules>(
         made: Cell::new(0),
         step: RefCell::new(step),
     };
-    check_with::<R, _>(index, lease, &subject, &race)
+    check_with::<R, _>(index, lease, subjects, &race)[0]
 }
 
 fn a_lease(now: u64) -> (Arc<AtomicU64>, Lease) {
@@ -168,8 +168,18 @@ fn an_index_of(phones: &[[u8; 16]]) -> Index {
 /// The person is registered when the lease is over, and then a new one is armed: nothing that was looked up before may be
 /// cleared after.
 fn outcomes_of_a_lease_that_ends<R: Rules>() -> BTreeSet<String> {
+    let subject = Subject {
+        phone: Some(PHONE),
+        ..Subject::default()
+    };
+    let mut seen = outcomes_of_a_lease_that_ends_for::<R>(&[subject]);
+    seen.extend(outcomes_of_a_lease_that_ends_for::<R>(&[subject, NOBODY]));
+    seen
+}
+
+fn outcomes_of_a_lease_that_ends_for<R: Rules>(subjects: &[Subject]) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
-    every_schedule(5, 3, |schedule| {
+    every_schedule(4 + subjects.len(), 3, |schedule| {
         let (index, (time, lease)) = (Index::new([0; 16]), a_lease(1_000));
         let mut made = 0;
         let mut step = || {
@@ -181,11 +191,7 @@ fn outcomes_of_a_lease_that_ends<R: Rules>() -> BTreeSet<String> {
             }
             true
         };
-        let subject = Subject {
-            phone: Some(PHONE),
-            ..Subject::default()
-        };
-        let decision = said::<R>(&index, &lease, subject, schedule, &mut step);
+        let decision = said::<R>(&index, &lease, subjects, schedule, &mut step);
         if made > 0 {
             seen.insert(format!("{:?}", decision.outcome)); // otherwise the lease did not end
         }
@@ -195,10 +201,16 @@ fn outcomes_of_a_lease_that_ends<R: Rules>() -> BTreeSet<String> {
 
 /// What a check says while a person who is excluded at every moment is restated, over every schedule.
 fn outcomes_of_rebinding<R: Rules, W: Rules>(phones: &[[u8; 16]], subject: Subject) -> BTreeSet<String> {
+    let mut seen = outcomes_of_rebinding_for::<R, W>(phones, &[subject]);
+    seen.extend(outcomes_of_rebinding_for::<R, W>(phones, &[subject, NOBODY]));
+    seen
+}
+
+fn outcomes_of_rebinding_for<R: Rules, W: Rules>(phones: &[[u8; 16]], subjects: &[Subject]) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     let (_, lease) = a_lease(1_000);
     // The points that one look passes: two at the begin, two for each key, two at the end.
-    let points = if subject.document.is_some() { 8 } else { 6 };
+    let points = if subjects[0].document.is_some() { 7 } else { 5 } + subjects.len();
     let after = stated(phones, &[DOCUMENT], ONE, true);
     let steps = {
         let index = an_index_of(&[PHONE]);
@@ -208,7 +220,7 @@ fn outcomes_of_rebinding<R: Rules, W: Rules>(phones: &[[u8; 16]], subject: Subje
     every_schedule(points, steps, |schedule| {
         let index = an_index_of(&[PHONE]);
         let mut applying = index.applying::<W>(2, &after).unwrap();
-        let decision = said::<R>(&index, &lease, subject, schedule, &mut || applying.step());
+        let decision = said::<R>(&index, &lease, subjects, schedule, &mut || applying.step());
         seen.insert(format!("{:?}", decision.outcome));
     });
     seen
@@ -276,8 +288,10 @@ fn an_index_that_moves_under_every_look_decides_nothing() {
         phone: Some(PHONE),
         ..Subject::default()
     };
-    let decision = said::<Kept>(&index, &lease, subject, &schedule, &mut restless);
-    assert_eq!(decision.reason, Some(Indeterminate::IndexMoving));
+    for subjects in [&[subject][..], &[subject, NOBODY]] {
+        let decision = said::<Kept>(&index, &lease, subjects, &schedule, &mut restless);
+        assert_eq!(decision.reason, Some(Indeterminate::IndexMoving));
+    }
 }
 
 /// Two exclusions, of which one is released.

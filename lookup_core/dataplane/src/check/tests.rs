@@ -7,6 +7,7 @@ use super::*;
 use crate::clock::{BootInstant, Clock};
 use crate::index::TokenState;
 use crate::lease::LEASE_NS;
+use crate::people::Kind;
 use crate::rules::Kept;
 
 const PHONE: [u8; 16] = [1; 16];

@@ -85,7 +85,7 @@ fn index_after<const N: usize>(statements: [Statement; N]) -> Index {
 
 pub(crate) fn holders(index: &Index, kind: Kind, key: [u8; 16]) -> Vec<Person> {
     let (key, mut found) = (Key::from_le_bytes(key), Vec::new());
-    index.table(kind).each(key, |number| {
+    index.table(kind).view().each(key, |number| {
         found.extend(index.people.read(number).filter(|person| person.has(kind, key)));
     });
     found.sort_by_key(|person: &Person| person.number);

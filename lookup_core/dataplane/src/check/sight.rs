@@ -1,0 +1,224 @@
+//! What one look-up finds: the people who have its keys, and which of them are meant.
+
+use std::hint::black_box;
+use std::sync::atomic::Ordering;
+
+use smallvec::SmallVec;
+
+use super::{Basis, Found, Indeterminate, Pauses, Subject, Told};
+use crate::index::Index;
+use crate::people::{Key, Kind, People, Person};
+use crate::rules::Rules;
+use crate::table::View;
+
+/// What one look-up sees, or several.
+pub(super) struct Sight<'a, P> {
+    people: &'a People,
+    tables: [View<'a>; 3],
+    pauses: &'a P,
+}
+
+impl<'a, P: Pauses> Sight<'a, P> {
+    /// The index as it is now: taken after the version was read.
+    pub(super) fn of(index: &'a Index, pauses: &'a P) -> Self {
+        Self {
+            people: &index.people,
+            tables: Kind::ALL.map(|kind| index.table(kind).view()),
+            pauses,
+        }
+    }
+
+    /// Read once what the look-ups will read. Where it lies is worked out first, so that many loads are under way at a time
+    /// and the memory is waited for once; of what they read nothing is used.
+    pub(super) fn warm(&self, subjects: &[Subject]) {
+        let keys = || {
+            let kinds = |subject: &Subject| {
+                [
+                    (Kind::Document, subject.document),
+                    (Kind::Phone, subject.phone),
+                    (Kind::Token, subject.token),
+                ]
+            };
+            let asked = |(kind, key): (Kind, Option<[u8; 16]>)| key.map(|key| (kind, Key::from_le_bytes(key)));
+            subjects.iter().flat_map(kinds).filter_map(asked)
+        };
+        let slots: SmallVec<[_; 2]> = keys().filter_map(|(kind, key)| self.table(kind).first(key)).collect();
+        black_box(slots.iter().fold(0, |read, slot| read ^ slot.load(Ordering::Relaxed)));
+        let mut records = SmallVec::<[_; 2]>::new();
+        for (kind, key) in keys() {
+            self.table(kind)
+                .each(key, |number| records.extend(self.people.word(number)));
+        }
+        black_box(records.iter().fold(0, |read, word| read ^ word.load(Ordering::Relaxed)));
+    }
+
+    fn table(&self, kind: Kind) -> &View<'_> {
+        &self.tables[kind.place()]
+    }
+
+    /// What the index holds about `subject`, in one look-up for each of its keys.
+    pub(super) fn look_up<R: Rules>(&self, subject: &Subject) -> Found {
+        if let Some(token) = subject.token {
+            return self.look_up_token::<R>(Key::from_le_bytes(token));
+        }
+        let mut asked = Asked::of(
+            subject.phone.map(Key::from_le_bytes),
+            subject.document.map(Key::from_le_bytes),
+        );
+        if let Some(document) = asked.document {
+            self.each(Kind::Document, document, |person| asked.document_holder(&person));
+        }
+        if let Some(phone) = asked.phone {
+            self.each(Kind::Phone, phone, |person| asked.phone_holder(&person));
+        }
+        asked.found()
+    }
+
+    /// As a check on every identifier bound to the token; unknown is never "not excluded" (SAFETY.md 24).
+    fn look_up_token<R: Rules>(&self, token: Key) -> Found {
+        let mut holder: Option<Person> = None;
+        self.each(Kind::Token, token, |person| {
+            // A token is one person's. Where it is not, an excluded one is meant, by every replica alike.
+            let weight = |one: &Person| (one.meta.is_excluded(), one.number);
+            if holder.as_ref().is_none_or(|held| weight(&person) > weight(held)) {
+                holder = Some(person);
+            }
+        });
+        let Some(person) = holder else {
+            return Found {
+                reason: R::of_unknown_token(),
+                ..Found::default()
+            };
+        };
+        let told = Some(Told {
+            by_rotated_token: person.is_rotated(token),
+            ..told(&person)
+        });
+        if person.meta.is_excluded() {
+            return Found {
+                told,
+                basis: Some(Basis::Token),
+                reason: None,
+            };
+        }
+        // A document is one person's; a phone may be another's too, who is then in conflict with this one's document.
+        let document = person.first(Kind::Document);
+        for phone in person.keys(Kind::Phone) {
+            let mut asked = Asked::of(Some(phone), document);
+            self.each(Kind::Phone, phone, |other| asked.phone_holder(&other));
+            if let Some((basis, ..)) = asked.excluded {
+                return Found {
+                    told,
+                    basis: Some(basis),
+                    reason: None,
+                };
+            }
+        }
+        let reason = person.is_revoked(token).then_some(Indeterminate::TokenRevoked);
+        Found {
+            told,
+            basis: None,
+            reason,
+        }
+    }
+
+    /// Everybody who has `key`.
+    fn each(&self, kind: Kind, key: Key, mut visit: impl FnMut(Person)) {
+        self.pauses.pause();
+        self.table(kind).each(key, |number| {
+            self.pauses.pause();
+            if let Some(person) = self.people.read(number).filter(|person| person.has(kind, key)) {
+                visit(person);
+            }
+        });
+    }
+}
+
+/// What was asked, and who was found so far. Where several will do, the person number decides and not the order of a
+/// table, which no two replicas have in common.
+struct Asked {
+    phone: Option<Key>,
+    document: Option<Key>,
+    excluded: Option<(Basis, u64, Told)>,
+    by_document: Option<(u64, Told)>,
+    by_phone: Option<(u64, Told)>,
+    phone_is_shared: bool,
+}
+
+impl Asked {
+    fn of(phone: Option<Key>, document: Option<Key>) -> Self {
+        Self {
+            phone,
+            document,
+            excluded: None,
+            by_document: None,
+            by_phone: None,
+            phone_is_shared: false,
+        }
+    }
+
+    fn document_holder(&mut self, person: &Person) {
+        self.weigh(Basis::Document, person);
+        if self.by_document.is_none_or(|(number, _)| person.number < number) {
+            self.by_document = Some((person.number, told(person)));
+        }
+    }
+
+    /// A phone alone is enough to deny: SIM cards are recycled and shared, so a phone beside another person's document is
+    /// a conflict, reviewed and appealed by having the phone recorded as reassigned.
+    fn phone_holder(&mut self, person: &Person) {
+        let has_document = person.first(Kind::Document).is_some();
+        let basis = match self.document {
+            Some(document) if person.has(Kind::Document, document) => Basis::Document,
+            Some(_) if has_document => Basis::PhoneConflict,
+            _ => Basis::Phone,
+        };
+        self.weigh(basis, person);
+        if self.document.is_some() && has_document {
+            return; // the phone may be another's: what is known of its holder is not told
+        }
+        self.phone_is_shared |= self.by_phone.is_some_and(|(number, _)| number != person.number);
+        self.by_phone = Some((person.number, told(person)));
+    }
+
+    fn weigh(&mut self, basis: Basis, person: &Person) {
+        let weight = (basis, person.number);
+        if person.meta.is_excluded() && self.excluded.is_none_or(|(basis, number, _)| weight > (basis, number)) {
+            self.excluded = Some((basis, person.number, told(person)));
+        }
+    }
+
+    fn found(self) -> Found {
+        let by_phone = self.by_phone.filter(|_| !self.phone_is_shared);
+        let meant = self.by_document.or(by_phone).map(|(_, told)| told);
+        match self.excluded {
+            // Who shares a phone with an excluded person is not told that person's token.
+            Some((Basis::PhoneConflict, ..)) => Found {
+                told: meant,
+                basis: Some(Basis::PhoneConflict),
+                reason: None,
+            },
+            Some((basis, _, told)) => Found {
+                told: Some(told),
+                basis: Some(basis),
+                reason: None,
+            },
+            None => Found {
+                told: meant,
+                basis: None,
+                reason: None,
+            },
+        }
+    }
+}
+
+fn told(person: &Person) -> Told {
+    Told {
+        token: person.first(Kind::Token).map(Key::to_le_bytes),
+        by_rotated_token: false,
+        risk_level: person.meta.risk_level(),
+        requires_screening: person.meta.requires_screening(),
+        last_assessment_ms: person.meta.last_assessment_ms(),
+        previously_excluded: person.meta.previously_excluded(),
+    }
+}
