@@ -92,6 +92,32 @@ class BlindKeys:
 def refusal_of(rpc: str, message: bytes) -> tuple[str, str | None] | None:
     """Reason and field for which the form of a Check or BatchCheck is refused, or None."""
 
+class TlsRefused(ValueError):
+    """What TLS cannot be set up with; its args are the part (chain, key, callers) and why."""
+
+@final
+class Tls:
+    """The certificate, key and callers' authority that connections are accepted with, as PEM. Raises TlsRefused."""
+
+    def __init__(self, *, chain: bytes, key: bytes, callers: bytes | None = None) -> None: ...
+    def renew(self, *, chain: bytes, key: bytes, callers: bytes | None = None) -> None:
+        """Take these for the connections that come from now on; what is in force stays when they are refused."""
+
+@final
+class Limits:
+    """What an operator may set of connections: of the process, streams of each, and times in seconds."""
+
+    def __init__(
+        self,
+        *,
+        connections: int,
+        streams: int,
+        age_s: float,
+        age_grace_s: float,
+        keep_alive_s: float,
+        keep_alive_timeout_s: float,
+    ) -> None: ...
+
 @final
 class DataPlane:
     """Lookups, served by native threads. `on_event(name, cause)` is called from a thread of its own."""
@@ -110,14 +136,7 @@ class DataPlane:
         on_event: Callable[[str, str], object],
     ) -> None: ...
     def start(
-        self,
-        address: str,
-        *,
-        threads: int,
-        reflection: bool,
-        tls_chain: bytes | None = None,
-        tls_key: bytes | None = None,
-        tls_callers: bytes | None = None,
+        self, address: str, *, threads: int, limits: Limits, tls: Tls | None, reflection: bool
     ) -> str: ...
     def serve(self, index: Index) -> None: ...
     def leave(self) -> None: ...

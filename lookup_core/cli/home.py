@@ -47,11 +47,16 @@ def began(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+def is_checkout() -> bool:
+    """Whether this code runs from a checkout, and not as an installed package."""
+    return (CHECKOUT / "Procfile").exists()
+
+
 def home_path() -> Path:
     """NSER_HOME, by default `.nser/` in the checkout (or in the working folder, outside a checkout)."""
     if given := os.environ.get("NSER_HOME"):
         return Path(given).absolute()
-    return (CHECKOUT if (CHECKOUT / "Procfile").exists() else Path.cwd()) / ".nser"
+    return (CHECKOUT if is_checkout() else Path.cwd()) / ".nser"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ shows them.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from lookup_core.kernel.errors import SettingsRefused
@@ -19,6 +20,11 @@ REPLICA_PORT: Final = 50051
 REGISTRAR_METRICS_PORT: Final = 9101
 REPLICA_METRICS_PORT: Final = 9102
 _HIGHEST_PORT: Final = 65_535
+REDIS_OPTIONS: Final = {
+    "redis": ("db",),
+    "rediss": ("db", "ssl_ca_certs"),
+    "unix": ("db", "username", "password"),
+}
 
 
 def _address(text: str) -> str:
@@ -35,9 +41,33 @@ def _database_url(text: str) -> str:
 
 
 def _redis_url(text: str) -> str:
-    if not text.startswith(("redis://", "rediss://", "unix://")):
+    """As redis-py reads one, with the options that the data plane understands and no others."""
+    url = urlsplit(text)
+    options = REDIS_OPTIONS.get(url.scheme)
+    if options is None:
         raise ValueError("must be a Redis URL")
+    for name, value in parse_qsl(url.query, keep_blank_values=True):
+        if name not in options:
+            raise ValueError(f"may have the options {', '.join(options)} and no others")
+        if name == "db" and not (value.isascii() and value.isdigit()):
+            raise ValueError("must name the database by its number")
+        if name == "ssl_ca_certs" and not Path(value).is_file():
+            raise ValueError("must name, in ssl_ca_certs, a file that is there")
+    if url.scheme != "unix" and not (number := url.path.removeprefix("/")).isdigit() and number:
+        raise ValueError("must name the database by its number")
     return text
+
+
+def _tls_key(file: Path | None, info: ValidationInfo) -> Path | None:
+    if (file is None) != (info.data.get("tls_chain_file") is None):
+        raise ValueError("must be set where NSER_REPLICA_TLS_CHAIN_FILE is, and only there")
+    return file
+
+
+def _tls_callers(file: Path | None, info: ValidationInfo) -> Path | None:
+    if file is not None and info.data.get("tls_chain_file") is None:
+        raise ValueError("needs TLS, and so NSER_REPLICA_TLS_CHAIN_FILE and NSER_REPLICA_TLS_KEY_FILE")
+    return file
 
 
 Address = Annotated[str, AfterValidator(_address)]
@@ -123,8 +153,19 @@ class ReplicaSettings(ProcessSettings):
     highwater_file: Path | None = Field(default=None, examples=["/var/lib/nser/highwater"])
     threads: int = Field(default=0, ge=0, le=256, examples=["2"])
     tls_chain_file: Path | None = Field(default=None, examples=["/etc/nser/replica.pem"])
-    tls_key_file: Path | None = Field(default=None, examples=["/etc/nser/replica.key"])
-    tls_callers_file: Path | None = Field(default=None, examples=["/etc/nser/operators-ca.pem"])
+    tls_key_file: Annotated[Path | None, AfterValidator(_tls_key)] = Field(
+        default=None, examples=["/etc/nser/replica.key"]
+    )
+    tls_callers_file: Annotated[Path | None, AfterValidator(_tls_callers)] = Field(
+        default=None, examples=["/etc/nser/operators-ca.pem"]
+    )
+    # Limits of connections that depend on who calls and through what; the others are constants of the data plane.
+    max_connections: int = Field(default=4_096, ge=1, le=1_000_000, examples=["4096"])
+    max_streams: int = Field(default=1_000, ge=1, le=100_000, examples=["1000"])
+    connection_age_s: float = Field(default=1_800, ge=1, le=86_400, examples=["1800"])
+    connection_age_grace_s: float = Field(default=30, ge=1, le=600, examples=["30"])
+    keep_alive_s: float = Field(default=60, ge=1, le=3_600, examples=["60"])
+    keep_alive_timeout_s: float = Field(default=10, ge=1, le=60, examples=["10"])
     lookup_log: bool = Field(default=True, examples=["true"])
     lookup_log_dir: Path | None = Field(default=None, examples=["/var/lib/nser/lookup-log"])
 
@@ -157,9 +198,11 @@ def check_config(settings_class: type[BaseSettings]) -> Sequence[str]:
     except SettingsRefused as refused:
         return refused.problems
     return [
-        f"{variable_of(settings_class, name)}: there is no file {getattr(settings, name)}."
+        f"{variable_of(settings_class, name)}: there is no file {file}."
         for name, field in settings_class.model_fields.items()
-        if field.is_required() and field.annotation is Path and not getattr(settings, name).is_file()
+        if isinstance(file := getattr(settings, name), Path)
+        and (field.is_required() or name.startswith("tls_"))
+        and not file.is_file()
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from lookup_core._dataplane import DataPlane, Lease, LookupLog
+from lookup_core._dataplane import DataPlane, Lease, Limits, LookupLog
 from lookup_core.domain.ids import ReplicaId
 from lookup_core.domain.lease import MILLISECOND
 from lookup_core.kernel.clock import SystemClock
@@ -25,6 +25,7 @@ from lookup_core.replica.highwater import HighWater
 from lookup_core.replica.metrics import Metrics
 from lookup_core.replica.postgres_feed import PostgresFeed
 from lookup_core.replica.shipping import Shipping
+from lookup_core.replica.tls import TlsFiles
 
 log = structlog.get_logger()
 
@@ -51,6 +52,7 @@ class Replica:
             address=settings.address,
             notify=settings.notify,
         )
+        self._tls = TlsFiles.of(settings)
         self._log, self._shipping = self._build_log()
         self.plane = self._build_plane(keys)
         self.follower = self._follow(keys)
@@ -69,8 +71,9 @@ class Replica:
             self.address = self.plane.start(
                 settings.address,
                 threads=settings.threads or os.cpu_count() or 1,
+                limits=self._limits(),
+                tls=None if self._tls is None else self._tls.tls,
                 reflection=settings.reflection,
-                **self._tls(),
             )
             self.metrics_address = await self._page.listen(settings.metrics_address)
         except (ValueError, OSError):
@@ -80,6 +83,7 @@ class Replica:
             ) from None
         works = [self.follower.run(), self._keep_watch()]
         works += [] if self._shipping is None else [self._shipping.run()]
+        works += [] if self._tls is None else [self._tls.follow()]
         for work in works:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
@@ -143,6 +147,7 @@ class Replica:
             "quota_local": self.plane.quota_is_local,
             "quota_fallbacks_total": self.plane.quota_fallbacks,
             **self._log_gauges(),
+            **self._tls_gauges(),
         }
 
     def _log_gauges(self) -> dict[str, float]:
@@ -155,6 +160,15 @@ class Replica:
             "lookup_log_disk_bytes": counts.disk_bytes,
             "lookup_log_shipped_total": self._shipping.shipped,
             "lookup_log_damaged_total": self._shipping.damaged,
+        }
+
+    def _tls_gauges(self) -> dict[str, float]:
+        if self._tls is None:
+            return {}
+        return {
+            "tls_certificate_not_after_seconds": self._tls.not_after,
+            "tls_renewals_total": self._tls.renewals,
+            "tls_renewal_failures_total": self._tls.failures,
         }
 
     def _lease_ms(self) -> int:
@@ -200,16 +214,30 @@ class Replica:
         return log_of_lookups, Shipping(self._settings.database_url, directory)
 
     def _build_plane(self, keys: ReplicaKeys) -> DataPlane:
-        return DataPlane(
-            self.lease,
-            phone_key=keys.blind.phone,
-            document_key=keys.blind.document,
-            revision_key=keys.revision,
-            pepper=keys.pepper,
-            redis_url=self._settings.redis_url,
-            replica=str(self.replica_id),
-            log=self._log,
-            on_event=self._told,
+        try:
+            return DataPlane(
+                self.lease,
+                phone_key=keys.blind.phone,
+                document_key=keys.blind.document,
+                revision_key=keys.revision,
+                pepper=keys.pepper,
+                redis_url=self._settings.redis_url,
+                replica=str(self.replica_id),
+                log=self._log,
+                on_event=self._told,
+            )
+        except ValueError as error:
+            raise SettingsRefused(f"NSER_REDIS_URL: {error}") from None
+
+    def _limits(self) -> Limits:
+        settings = self._settings
+        return Limits(
+            connections=settings.max_connections,
+            streams=settings.max_streams,
+            age_s=settings.connection_age_s,
+            age_grace_s=settings.connection_age_grace_s,
+            keep_alive_s=settings.keep_alive_s,
+            keep_alive_timeout_s=settings.keep_alive_timeout_s,
         )
 
     # -- inside
@@ -240,16 +268,6 @@ class Replica:
         """Serve the FULLY_CONSISTENT checks so far with a poll that begins after now (SAFETY.md 15)."""
         ticket = self.plane.newest_ticket()
         self.plane.refreshed(ticket, await self.follower.refresh())
-
-    def _tls(self) -> dict[str, bytes]:
-        """The files that TLS is set up with, by the names of `DataPlane.start`."""
-        settings = self._settings
-        files = {
-            "tls_chain": settings.tls_chain_file,
-            "tls_key": settings.tls_key_file,
-            "tls_callers": settings.tls_callers_file,
-        }
-        return {name: file.read_bytes() for name, file in files.items() if file is not None}
 
     @property
     def _people(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lookup_core.cli.addresses import port_offset
-from lookup_core.cli.home import CHECKOUT, RunHome
+from lookup_core.cli.home import CHECKOUT, RunHome, is_checkout
 from lookup_core.cli.running.processes import Process
 
 PHONE, DOCUMENT = "0712345678", "12345678"
@@ -23,7 +23,7 @@ def text(home: RunHome, processes: list[Process], seconds: float) -> str:
     asked = f'{{"phone":"{PHONE}","id_number":"{DOCUMENT}"}}'
     subject = f'{{"subject":{{"phone":"{PHONE}","document":{{"number":"{DOCUMENT}"}}}}}}'
     return f"""
-NSER is ready after {seconds:.1f} s. Ctrl-C stops everything; so does `make stop`.
+NSER is ready after {seconds:.1f} s. Ctrl-C stops everything; so does `{nser} stop`.
 
   REST       http://{at.get("bridge", "-")}
   checks     {replicas}   (gRPC, nser.lookup.v1)
@@ -48,7 +48,7 @@ Try, in another terminal:
 
 
 def _nser(home: RunHome) -> str:
-    """How the command is called from the checkout, for this home and these ports."""
+    """How the command is called for this home and these ports, from the checkout or as it was installed."""
     chosen = "" if home.root == CHECKOUT / ".nser" else f"NSER_HOME={home.root} "
     shifted = f"NSER_PORT_OFFSET={port_offset()} " if port_offset() and chosen else ""
-    return f"{chosen}{shifted}.venv/bin/nser"
+    return f"{chosen}{shifted}{'.venv/bin/nser' if is_checkout() else 'nser'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shlex
 import socket
@@ -13,11 +14,12 @@ from typing import Final
 
 from lookup_core.cli.addresses import PORTS, port_offset, serves_on, tells_on
 from lookup_core.cli.exits import CommandFailed, ExitCode
-from lookup_core.cli.home import CHECKOUT, RunHome
+from lookup_core.cli.home import RunHome
 from lookup_core.cli.running.store import ENVIRONMENT
 from lookup_core.embedded.child import dying_with_us
 
 PASSED_ON: Final = ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "PYTHONPATH", "NSER_LOG_LEVEL", "NSER_NOTIFY")
+PROCFILE: Final = Path(__file__).with_name("Procfile")
 DRAIN_S: Final = 2
 """Shorter than in production: Ctrl-C should not feel stuck."""
 
@@ -46,23 +48,26 @@ class Wiring:
 
 
 def procfile() -> dict[str, str]:
-    """The Procfile's lines, by name. Raises CommandFailed outside a checkout."""
+    """The Procfile's lines, by name. Raises CommandFailed when one of them has no environment."""
     from honcho.environ import parse_procfile
 
-    path = CHECKOUT / "Procfile"
-    if not path.exists():
-        raise CommandFailed(
-            f"`nser run` starts the system of a checkout, and {CHECKOUT} has no Procfile.",
-            code=ExitCode.USAGE,
-            attempt="make run   (in the checkout)",
-        )
-    lines: dict[str, str] = dict(parse_procfile(path.read_text()).processes)
+    lines: dict[str, str] = dict(parse_procfile(PROCFILE.read_text()).processes)
     if unknown := [name for name in lines if name not in PORTS]:
         raise CommandFailed(
             f"The Procfile names {', '.join(unknown)}, for which running/processes.py has no environment.",
             code=ExitCode.FAULT,
         )
     return lines
+
+
+def refuse_missing_packages() -> None:
+    """Raise CommandFailed when the bridge, a distribution of its own, is not installed beside us."""
+    if importlib.util.find_spec("nser_bridge") is None:
+        raise CommandFailed(
+            "`nser run` starts the REST bridge too, and the package nser-bridge is not installed.",
+            code=ExitCode.USAGE,
+            attempt="pip install ./protos ./clients/python ./clients/bridge .   (in the checkout)",
+        )
 
 
 def prepared(wiring: Wiring) -> list[Process]:

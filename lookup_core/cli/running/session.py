@@ -18,7 +18,14 @@ from lookup_core.cli.exits import CommandFailed, ExitCode
 from lookup_core.cli.home import RUN, Record, RunHome
 from lookup_core.cli.running import banner
 from lookup_core.cli.running.keys import demo_keys, ring_of
-from lookup_core.cli.running.processes import Process, Wiring, prepared, procfile, refuse_taken_ports
+from lookup_core.cli.running.processes import (
+    Process,
+    Wiring,
+    prepared,
+    procfile,
+    refuse_missing_packages,
+    refuse_taken_ports,
+)
 from lookup_core.cli.running.servers import Servers
 from lookup_core.cli.running.store import Store, make_database, prepare
 from lookup_core.cli.running.supervisor import Quiet, Supervisor
@@ -55,6 +62,7 @@ class Session:
 
     def _go(self) -> None:
         """Set up, start, stay, and stop all of it in order."""
+        refuse_missing_packages()
         refuse_taken_ports(list(procfile()))
         servers = Servers(self.home)
         try:

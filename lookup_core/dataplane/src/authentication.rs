@@ -133,15 +133,8 @@ pub fn tells_previous(credential: &Credential) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use tokio::runtime::Handle;
-
     use super::*;
-    use crate::apikey::Pepper;
-    use crate::identity::BlindKeys;
-    use crate::lease::Lease;
-    use crate::plane::Keys;
-    use crate::quota::Quota;
-    use crate::revision::RevisionKey;
+    use crate::plane::of_tests;
 
     const ID: &str = "aaaaaaaaaaaaaaaa";
 
@@ -173,19 +166,7 @@ mod tests {
 
     /// A plane with one key, whose secret is all `b`.
     fn plane() -> (Plane, Arc<Index>) {
-        let keys = Keys {
-            blind: BlindKeys::new(&[3; 32], &[4; 32]),
-            revision: RevisionKey::new(&[5; 32]),
-            pepper: Pepper::new(&[6; 32]),
-        };
-        let quota = Quota::new(None, "one", Handle::current(), Box::new(|_, _| ())).expect("there is no URL");
-        let plane = Plane::new(
-            Arc::new(Lease::default()),
-            keys,
-            Arc::new(quota),
-            None,
-            Arc::new(|_, _| ()),
-        );
+        let plane = of_tests::plane();
         let index = Arc::new(Index::new([1; 16]));
         index.put_credential(credential_of(&plane, 'b', true));
         plane.serve(index.clone());

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind};
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, RedisResult, ServerErrorKind, TlsCertificates};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
@@ -125,34 +125,46 @@ pub struct UnusableUrl;
 impl fmt::Display for UnusableUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "The URL of Redis cannot be used. Give redis://[:password@]host:port/number, or unix:///path/of/socket?password=…; \
-             rediss:// is not spoken.",
+            "The URL of Redis cannot be used. Give redis://[:password@]host:port/number, rediss:// for TLS (with \
+             ?ssl_ca_certs=FILE for an authority of your own), or unix:///path/of/socket?password=….",
         )
     }
 }
 
 impl std::error::Error for UnusableUrl {}
 
-/// A socket's URL is taken as redis-py takes it, which the registrar speaks: it names a password otherwise than our crate.
+/// A URL is taken as redis-py takes it: it names a socket's password, the database and the authority of TLS otherwise
+/// than our crate.
 fn client(url: &str) -> Result<Client, UnusableUrl> {
     let mut url = redis::parse_redis_url(url).ok_or(UnusableUrl)?;
+    let asked: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    let value_of = |name: &str| asked.iter().find(|(asked, _)| asked == name).map(|(_, value)| value);
     if url.scheme() == "unix" {
-        let renamed: Vec<_> = url
-            .query_pairs()
-            .map(|(name, value)| (our_name(&name), value.into_owned()))
-            .collect();
+        let renamed = asked.iter().map(|(name, value)| (our_name(name), value));
         url.query_pairs_mut().clear().extend_pairs(renamed);
+    } else if let Some(number) = value_of("db") {
+        url.set_path(number);
     }
-    Client::open(url).map_err(|_| UnusableUrl)
+    let client = match value_of("ssl_ca_certs") {
+        Some(file) if url.scheme() == "rediss" => {
+            let root_cert = Some(std::fs::read(file).map_err(|_| UnusableUrl)?);
+            let certificates = TlsCertificates {
+                client_tls: None,
+                root_cert,
+            };
+            Client::build_with_tls(url, certificates)
+        }
+        _ => Client::open(url),
+    };
+    client.map_err(|_| UnusableUrl)
 }
 
-fn our_name(query: &str) -> String {
+fn our_name(query: &str) -> &str {
     match query {
         "username" => "user",
         "password" => "pass",
         other => other,
     }
-    .to_owned()
 }
 
 /// One connection, made by the first call that needs it and given up as a whole.
@@ -264,5 +276,25 @@ impl<R: Rules> Budgets for RedisBudgets<R> {
 
     fn close(&self) {
         *self.line.lock() = Line::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_its_database_as_redis_py_reads_it() {
+        for (url, number) in [
+            ("redis://host", 0),
+            ("redis://host/2", 2),
+            ("redis://host?db=3", 3),
+            ("redis://host/2?db=3", 3),
+            ("rediss://:secret@host:1/4", 4),
+            ("unix:///socket?db=5&password=secret", 5),
+        ] {
+            let client = client(url).unwrap();
+            assert_eq!(client.get_connection_info().redis_settings().db(), number, "{url}");
+        }
     }
 }

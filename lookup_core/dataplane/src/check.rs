@@ -239,9 +239,9 @@ impl Found {
     }
 }
 
-#[cfg(all(test, not(nser_loom)))]
+#[cfg(test)]
 mod interleavings;
-#[cfg(all(test, not(nser_loom)))]
+#[cfg(test)]
 mod tests;
-#[cfg(all(test, not(nser_loom)))]
+#[cfg(test)]
 mod threads;

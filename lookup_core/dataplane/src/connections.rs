@@ -15,12 +15,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_rustls::TlsAcceptor;
 
 use crate::metrics::Tally;
 use crate::routes::Routes;
+use crate::tls::Tls;
 
-/// What connections may do, each and together.
+/// What connections may do, each and together. An operator sets all but the handshake (`python/tls.rs`).
 #[derive(Clone, Debug)]
 pub struct Limits {
     pub concurrent_streams: u32,
@@ -30,20 +30,6 @@ pub struct Limits {
     pub keep_alive: Duration,
     pub keep_alive_timeout: Duration,
     pub handshake: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            concurrent_streams: 1_000,
-            connections: 4_096,
-            age: Duration::from_secs(30 * 60),
-            age_grace: Duration::from_secs(30),
-            keep_alive: Duration::from_secs(60),
-            keep_alive_timeout: Duration::from_secs(10),
-            handshake: Duration::from_secs(10),
-        }
-    }
 }
 
 /// How far the server is with leaving.
@@ -66,7 +52,7 @@ pub async fn reached(leaving: &mut watch::Receiver<Leaving>, stage: Leaving) {
 #[derive(Clone)]
 pub struct Shared {
     pub limits: Arc<Limits>,
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<Tls>>,
     pub leaving: watch::Receiver<Leaving>,
     pub tally: Arc<Tally>,
     pub routes: Routes,
@@ -78,7 +64,7 @@ pub async fn serve(tcp: TcpStream, shared: Shared) {
     let Some(tls) = &shared.tls else {
         return converse(tcp, &shared).await;
     };
-    match timeout(shared.limits.handshake, tls.accept(tcp)).await {
+    match timeout(shared.limits.handshake, tls.acceptor().accept(tcp)).await {
         Ok(Ok(stream)) => converse(stream, &shared).await,
         Ok(Err(_)) | Err(_) => _ = shared.tally.failed_handshakes.fetch_add(1, Relaxed),
     }

@@ -98,14 +98,9 @@ async fn reach_revision<R: Rules>(plane: &Plane, token: &str, wait: Duration) ->
 
 #[cfg(test)]
 mod tests {
-    use tokio::runtime::Handle;
 
     use super::*;
-    use crate::apikey::Pepper;
-    use crate::identity::BlindKeys;
-    use crate::lease::Lease;
-    use crate::plane::Keys;
-    use crate::quota::Quota;
+    use crate::plane::of_tests;
     use crate::refusal::Reason;
     use crate::revision::RevisionKey;
 
@@ -133,19 +128,7 @@ mod tests {
 
     /// A plane at revision 5 of our store.
     fn plane() -> Plane {
-        let keys = Keys {
-            blind: BlindKeys::new(&[3; 32], &[4; 32]),
-            revision: RevisionKey::new(&[5; 32]),
-            pepper: Pepper::new(&[6; 32]),
-        };
-        let quota = Quota::new(None, "one", Handle::current(), Box::new(|_, _| ())).expect("there is no URL");
-        let plane = Plane::new(
-            Arc::new(Lease::default()),
-            keys,
-            Arc::new(quota),
-            None,
-            Arc::new(|_, _| ()),
-        );
+        let plane = of_tests::plane();
         let index = Index::new(OURS);
         index.stamp(5);
         plane.serve(Arc::new(index));

@@ -242,5 +242,5 @@ fn array<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Unfit> {
     bytes.first_chunk().copied().ok_or(Unfit("a copy's field is too short"))
 }
 
-#[cfg(all(test, not(nser_loom)))]
+#[cfg(test)]
 mod tests;

@@ -263,7 +263,7 @@ impl Index {
     }
 }
 
-#[cfg(all(test, not(nser_loom)))]
+#[cfg(test)]
 mod model;
-#[cfg(all(test, not(nser_loom)))]
+#[cfg(test)]
 pub(crate) mod tests;

@@ -3,7 +3,7 @@
 //! A check takes a [`Standing`] before its first look-up and spends it after its last: a lease that is renewed in between
 //! cannot clear a miss in an older index (SAFETY.md 1).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use atomics::until::Until;
 
 use crate::clock::{BootInstant, Clock};
 
@@ -14,7 +14,7 @@ pub const LEASE_NS: u64 = 2_000_000_000;
 #[derive(Debug, Default)]
 pub struct Lease {
     clock: Clock,
-    until: AtomicU64,
+    until: Until,
 }
 
 /// What a replica may vouch for at one moment.
@@ -36,25 +36,25 @@ impl Lease {
     pub fn new(clock: Clock) -> Self {
         Self {
             clock,
-            until: AtomicU64::new(0),
+            until: Until::default(),
         }
     }
 
-    /// One load, no lock. The acquire pairs with [`Lease::arm`]: whoever sees a lease sees the index that it vouches for.
+    /// One load, no lock. It pairs with [`Lease::arm`]: whoever sees a lease sees the index that it vouches for.
     pub fn standing(&self) -> Standing {
         Standing {
-            until: BootInstant(self.until.load(Ordering::Acquire)),
+            until: BootInstant(self.until.read()),
         }
     }
 
     /// Vouch until one lease after `sent`, the moment before the grant was sent; an earlier grant never shortens a later.
     pub fn arm(&self, sent: BootInstant) {
-        self.until.fetch_max(sent.0 + LEASE_NS, Ordering::Release);
+        self.until.raise(sent.0 + LEASE_NS);
     }
 
     /// Stop clearing anybody, at once.
     pub fn disarm(&self) {
-        self.until.store(0, Ordering::SeqCst);
+        self.until.end();
     }
 
     pub fn now(&self) -> BootInstant {
@@ -84,6 +84,7 @@ impl Standing {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
 

@@ -51,5 +51,6 @@ pub mod table;
 pub mod text;
 pub mod tls;
 pub mod token;
-pub mod version;
 pub mod wire;
+
+pub use atomics::version;

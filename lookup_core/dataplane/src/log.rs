@@ -16,10 +16,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use atomics::room::Room;
 use crossbeam_queue::ArrayQueue;
 use parking_lot::Mutex;
 
@@ -92,19 +93,13 @@ pub struct Counts {
 /// The door of the log. Dropping it lets the writer finish by itself; [`LookupLog::close`] waits for that.
 pub struct LookupLog {
     shared: Arc<Shared>,
-    capacity: usize,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the callers and the writer's thread share.
 struct Shared {
     queue: ArrayQueue<Box<[u8]>>,
-    waiting: AtomicUsize,
-    noted: AtomicU64,
-    written: AtomicU64,
-    dropped: AtomicU64,
-    /// Of `dropped`, those whose sequence numbers are still to be left out.
-    unnumbered: AtomicU64,
+    room: Room,
     disk_bytes: AtomicU64,
     stopping: AtomicBool,
     checkpoint: Mutex<[u8; 64]>,
@@ -142,11 +137,7 @@ impl LookupLog {
         let capacity = settings.capacity.max(1);
         let shared = Arc::new(Shared {
             queue: ArrayQueue::new(capacity),
-            waiting: AtomicUsize::new(0),
-            noted: AtomicU64::new(0),
-            written: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            unnumbered: AtomicU64::new(0),
+            room: Room::new(capacity as u64),
             disk_bytes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             checkpoint: Mutex::new([0; 64]),
@@ -158,34 +149,29 @@ impl LookupLog {
         })?;
         Ok(Self {
             shared,
-            capacity,
             writer: Mutex::new(Some(thread)),
         })
     }
 
     /// Keep what was answered in one call. Never waits and never fails: one allocation, no lock, no system call.
     pub fn note(&self, asking: &Asking<'_>, entries: &[Entry]) {
-        let (shared, count) = (&*self.shared, entries.len());
+        let (shared, count) = (&*self.shared, entries.len() as u64);
         if count == 0 {
             return;
         }
-        shared.noted.fetch_add(count as u64, Ordering::Relaxed);
-        let before = shared.waiting.fetch_add(count, Ordering::Relaxed);
-        let fits = before.saturating_add(count) <= self.capacity && !shared.stopping.load(Ordering::Relaxed);
+        let fits = shared.room.enter(count) && !shared.stopping.load(Ordering::Relaxed);
         if !fits || shared.queue.push(encode(asking, entries)).is_err() {
-            shared.waiting.fetch_sub(count, Ordering::Relaxed);
-            shared.dropped.fetch_add(count as u64, Ordering::Relaxed);
-            shared.unnumbered.fetch_add(count as u64, Ordering::Relaxed);
+            shared.room.turn_away(count);
         }
     }
 
     pub fn counts(&self) -> Counts {
-        let shared = &*self.shared;
+        let (shared, room) = (&*self.shared, &self.shared.room);
         Counts {
-            noted: shared.noted.load(Ordering::Relaxed),
-            written: shared.written.load(Ordering::Relaxed),
-            dropped: shared.dropped.load(Ordering::Relaxed),
-            waiting: shared.waiting.load(Ordering::Relaxed) as u64,
+            noted: room.noted(),
+            written: room.written(),
+            dropped: room.dropped(),
+            waiting: room.waiting(),
             disk_bytes: shared.disk_bytes.load(Ordering::Relaxed),
         }
     }
@@ -203,7 +189,7 @@ impl LookupLog {
             let _ = thread.join(); // a writer that panicked has nothing more to say
         }
         while let Some(late) = self.shared.queue.pop() {
-            self.shared.lose(entries_in(&late)); // noted at the very moment of closing
+            self.shared.room.lose(entries_in(&late)); // noted at the very moment of closing
         }
     }
 
@@ -218,22 +204,6 @@ impl LookupLog {
 impl Drop for LookupLog {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-impl Shared {
-    /// Entries that waited are in a segment.
-    fn keep(&self, count: u64) {
-        self.waiting
-            .fetch_sub(usize::try_from(count).unwrap_or(usize::MAX), Ordering::Relaxed);
-        self.written.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// Entries that waited are given up.
-    fn lose(&self, count: u64) {
-        self.waiting
-            .fetch_sub(usize::try_from(count).unwrap_or(usize::MAX), Ordering::Relaxed);
-        self.dropped.fetch_add(count, Ordering::Relaxed);
     }
 }
 

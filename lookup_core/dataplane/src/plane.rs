@@ -180,3 +180,6 @@ pub fn revision_from_other_store() -> Refusal {
          without it.",
     )
 }
+
+#[cfg(test)]
+pub(crate) mod of_tests;

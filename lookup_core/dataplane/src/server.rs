@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
-use tokio_rustls::TlsAcceptor;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -21,6 +20,7 @@ use crate::metrics::Tally;
 use crate::plane::Plane;
 use crate::routes::Routes;
 use crate::service::NAME;
+use crate::tls::Tls;
 
 const LOOK: Duration = Duration::from_millis(10);
 const HEALTH: Duration = Duration::from_millis(50);
@@ -30,7 +30,7 @@ pub struct Options {
     pub address: SocketAddr,
     pub threads: usize,
     pub limits: Limits,
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<Tls>>,
     pub reflection: bool,
 }
 

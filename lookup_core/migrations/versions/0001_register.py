@@ -1,20 +1,11 @@
 """The register: people, identifiers, exclusions, tokens, keys, changes, replicas, audit, outbox; roles and grants."""
 
-from pathlib import Path
-
-from alembic import op
+from lookup_core.migrations.files import run
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
-
-
-def run(name: str) -> None:
-    """Run a file of SQL that lies beside this one, by the driver itself: `%` is nothing special in it."""
-    connection = op.get_bind().connection.driver_connection
-    assert connection is not None, "migrations run on a live connection"
-    connection.execute((Path(__file__).parent / name).read_text())
 
 
 def upgrade() -> None:

@@ -2,6 +2,7 @@
 
 import shlex
 import socket
+import sys
 
 import pytest
 from honcho.printer import Message
@@ -10,7 +11,14 @@ from lookup_core.cli.exits import CommandFailed
 from lookup_core.cli.home import CHECKOUT
 from lookup_core.cli.running import banner
 from lookup_core.cli.running.keys import demo_keys, ring_of
-from lookup_core.cli.running.processes import Wiring, prepared, procfile, refuse_taken_ports
+from lookup_core.cli.running.processes import (
+    PROCFILE,
+    Wiring,
+    prepared,
+    procfile,
+    refuse_missing_packages,
+    refuse_taken_ports,
+)
 from lookup_core.cli.running.supervisor import Quiet, loud_part
 from lookup_core.kernel import apikey
 
@@ -130,5 +138,21 @@ def test_the_same_warning_is_shown_once_and_logged_every_time(tmp_path):
     assert len(log.read_text().splitlines()) == 5
 
 
-def test_the_procfile_is_the_checkouts():
-    assert (CHECKOUT / "Procfile").exists()
+def test_the_procfile_of_the_checkout_is_the_one_that_is_installed():
+    assert (CHECKOUT / "Procfile").resolve() == PROCFILE
+
+
+def test_outside_a_checkout_the_command_is_the_installed_one(home, processes, monkeypatch, tmp_path):
+    home.demo_env.write_text("NSER_API_KEY=nser_demo_x\n")
+    assert ".venv/bin/nser status" in banner.text(home, list(processes.values()), 4.2)
+    monkeypatch.setattr("lookup_core.cli.home.CHECKOUT", tmp_path)
+    shown = banner.text(home, list(processes.values()), 4.2)
+    assert f"NSER_HOME={home.root} " in shown
+    assert ".venv/bin" not in shown
+
+
+def test_a_run_without_the_bridge_installed_is_refused_with_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nser_bridge", None)
+    with pytest.raises(CommandFailed, match="nser-bridge") as refused:
+        refuse_missing_packages()
+    assert "pip install ./protos ./clients/python ./clients/bridge ." in refused.value.attempt

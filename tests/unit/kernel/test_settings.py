@@ -88,14 +88,46 @@ def test_each_problem_is_one_sentence_with_the_variable_and_an_example(environme
         ("NSER_NOTIFY", "perhaps"),
         ("NSER_LOG_LEVEL", "LOUD"),
         ("NSER_PORT_OFFSET", "-5"),
+        ("NSER_REDIS_URL", "redis://h/hunter2"),
+        ("NSER_REDIS_URL", "redis://h?db=hunter2"),
+        ("NSER_REDIS_URL", "redis://h?hunter2=1"),
+        ("NSER_REDIS_URL", "redis://h?ssl_ca_certs=/etc/passwd"),
+        ("NSER_REDIS_URL", "rediss://h?ssl_ca_certs=/hunter2"),
+        ("NSER_REDIS_URL", "unix:///socket?db=hunter2"),
+        ("NSER_REPLICA_TLS_CHAIN_FILE", "/etc/nser/replica.pem"),
+        ("NSER_REPLICA_TLS_KEY_FILE", "/etc/nser/replica.key"),
+        ("NSER_REPLICA_TLS_CALLERS_FILE", "/etc/nser/callers.pem"),
+        ("NSER_REPLICA_MAX_CONNECTIONS", "0"),
+        ("NSER_REPLICA_MAX_STREAMS", "many"),
+        ("NSER_REPLICA_CONNECTION_AGE_S", "0"),
+        ("NSER_REPLICA_CONNECTION_AGE_GRACE_S", "-1"),
+        ("NSER_REPLICA_KEEP_ALIVE_S", "nan"),
+        ("NSER_REPLICA_KEEP_ALIVE_TIMEOUT_S", "inf"),
     ],
 )
 def test_a_wrong_value_is_refused_and_not_shown(environment, name, value):
     environment(**REPLICA | {name: value})
-    with pytest.raises(SettingsRefused, match=f"^{name}: ") as refused:
+    # A certificate without its key is told by the key.
+    named = name.replace("CHAIN", "KEY")
+    with pytest.raises(SettingsRefused, match=f"^{named}: ") as refused:
         load(ReplicaSettings)
     assert "hunter2" not in str(refused.value)
     assert len(refused.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h",
+        "redis://:p@h:6379/3",
+        "redis://h?db=3",
+        "rediss://h:6380/0",
+        "unix:///run/redis.sock?db=3&username=u&password=p",
+    ],
+)
+def test_urls_of_redis_are_taken_as_redis_py_takes_them(environment, url):
+    environment(**REPLICA, NSER_REDIS_URL=url)
+    assert load(ReplicaSettings).redis_url == url
 
 
 def test_passwords_are_in_no_representation(environment):
@@ -117,6 +149,18 @@ def test_checking_names_a_file_that_is_not_there(environment, tmp_path):
     assert check_config(RegistrarSettings) == [f"NSER_KEYRING_FILE: there is no file {tmp_path}/ring.json."]
     (tmp_path / "ring.json").touch()
     assert check_config(RegistrarSettings) == []
+
+
+def test_checking_names_a_certificate_file_that_is_not_there(environment, tmp_path):
+    (tmp_path / "keys.json").touch()
+    environment(
+        **REPLICA | {"NSER_REPLICA_KEYS_FILE": str(tmp_path / "keys.json")},
+        NSER_REPLICA_TLS_CHAIN_FILE=f"{tmp_path}/chain.pem",
+        NSER_REPLICA_TLS_KEY_FILE=f"{tmp_path}/keys.json",
+        NSER_REPLICA_HIGHWATER_FILE=f"{tmp_path}/may-be-missing",
+    )
+    problems = check_config(ReplicaSettings)
+    assert problems == [f"NSER_REPLICA_TLS_CHAIN_FILE: there is no file {tmp_path}/chain.pem."]
 
 
 def test_checking_gives_what_a_start_would_refuse(environment):

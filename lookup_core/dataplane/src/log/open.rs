@@ -72,7 +72,7 @@ impl Open {
         self.hashed.update(&self.buffer);
         self.unsynced += self.buffer.len() as u64;
         self.buffer.clear();
-        shared.keep(std::mem::take(&mut self.buffered_entries));
+        shared.room.keep(std::mem::take(&mut self.buffered_entries));
         Ok(())
     }
 

@@ -116,7 +116,7 @@ impl Writer {
         let mut lost = 0;
         while let Some(record) = self.shared.queue.pop() {
             lost += entries_in(&record);
-            self.shared.lose(entries_in(&record));
+            self.shared.room.lose(entries_in(&record));
         }
         if lost > 0 {
             (self.on_event)(
@@ -158,13 +158,11 @@ impl Writer {
 
     fn append(&mut self, mut record: Box<[u8]>, now: Instant) -> io::Result<()> {
         let entries = entries_in(&record);
-        if self.shared.unnumbered.load(Ordering::Relaxed) > 0 {
-            self.sequence += self.shared.unnumbered.swap(0, Ordering::Relaxed);
-        }
+        self.sequence += self.shared.room.left_out();
         let first = self.sequence;
         self.sequence += entries;
         if !self.has_room(record.len() as u64, now) {
-            self.shared.lose(entries);
+            self.shared.room.lose(entries);
             return Ok(());
         }
         record[FRAME..FRAME + 8].copy_from_slice(&first.to_le_bytes());
@@ -174,7 +172,7 @@ impl Writer {
             self.open = match self.open_next(now) {
                 Ok(open) => Some(open),
                 Err(error) => {
-                    self.shared.lose(entries);
+                    self.shared.room.lose(entries);
                     return Err(error);
                 }
             };
@@ -313,12 +311,12 @@ impl Writer {
 
     fn give_up(&mut self, error: &io::Error, now: Instant) {
         if let Some(open) = self.open.take() {
-            self.shared.lose(open.buffered_entries);
+            self.shared.room.lose(open.buffered_entries);
         }
         self.has_leftovers = true;
         self.retry_at = Some(now + self.settings.retry_after);
         let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-        self.dropped_before = self.shared.dropped.load(Ordering::Relaxed); // this alarm tells of these
+        self.dropped_before = self.shared.room.dropped(); // this alarm tells of these
         let (alarm, name) = if is_full {
             (&mut self.full, "lookup_log.full")
         } else {
@@ -330,12 +328,12 @@ impl Writer {
     }
 
     fn tell_of_drops(&mut self, now: Instant) {
-        let dropped = self.shared.dropped.load(Ordering::Relaxed);
+        let dropped = self.shared.room.dropped();
         if dropped == std::mem::replace(&mut self.dropped_before, dropped) {
             return;
         }
         if self.full.is_new(now) {
-            let waiting = self.shared.waiting.load(Ordering::Relaxed);
+            let waiting = self.shared.room.waiting();
             let cause = format!(
                 "{dropped} entries dropped; {waiting} wait; {} bytes of segments",
                 self.disk_bytes()

@@ -11,6 +11,7 @@ mod identity;
 mod index;
 mod log;
 mod plane;
+mod tls;
 
 #[pymodule]
 mod _dataplane {
@@ -24,6 +25,8 @@ mod _dataplane {
     use super::log::{LogCounts, LookupLog, Segment, read_segment};
     #[pymodule_export]
     use super::plane::PyPlane;
+    #[pymodule_export]
+    use super::tls::{PyLimits, PyTls, TlsRefused};
 }
 
 /// Exactly 16 bytes, or a `ValueError` that names what they are.

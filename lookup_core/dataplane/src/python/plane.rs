@@ -14,17 +14,16 @@ use tokio::runtime::{Builder, Handle};
 use tonic::Code;
 
 use crate::apikey::Pepper;
-use crate::connections::Limits;
 use crate::identity::BlindKeys;
 use crate::metrics::{BOUNDS_US, RPCS, Tally};
 use crate::plane::{Keys, Plane, Tell};
 use crate::proto::lookup::v1::Outcome;
 use crate::python::index::{PyIndex, PyLease};
 use crate::python::log::LookupLog;
+use crate::python::tls::{PyLimits, PyTls};
 use crate::quota::Quota;
 use crate::revision::RevisionKey;
 use crate::server::{Options, Server};
-use crate::tls;
 
 /// Lookups, served by native threads. `on_event(name, cause)` is called from a thread of its own.
 #[pyclass(name = "DataPlane", frozen)]
@@ -57,7 +56,7 @@ impl PyPlane {
             beside()?,
             Box::new(move |event, cause| saying(event, cause)),
         )
-        .map_err(|_| PyValueError::new_err("this Redis URL cannot be used"))?;
+        .map_err(|why| PyValueError::new_err(why.to_string()))?;
         let keys = Keys {
             blind: BlindKeys::new(&phone_key, &document_key),
             revision: RevisionKey::new(revision_key),
@@ -77,34 +76,22 @@ impl PyPlane {
     }
 
     /// Listen at `address`, and give the address with its port. Raises OSError, ValueError.
-    #[pyo3(signature = (address, *, threads, reflection, tls_chain=None, tls_key=None, tls_callers=None))]
+    #[pyo3(signature = (address, *, threads, limits, tls, reflection))]
     fn start(
         &self,
         address: &str,
         threads: usize,
+        limits: &PyLimits,
+        tls: Option<&PyTls>,
         reflection: bool,
-        tls_chain: Option<Vec<u8>>,
-        tls_key: Option<Vec<u8>>,
-        tls_callers: Option<Vec<u8>>,
     ) -> PyResult<String> {
-        let acceptor = match (tls_chain, tls_key) {
-            (Some(chain), Some(key)) => {
-                let pem = tls::Pem {
-                    chain,
-                    key,
-                    callers: tls_callers,
-                };
-                Some(tls::acceptor(&pem).map_err(PyValueError::new_err)?)
-            }
-            _ => None,
-        };
         let options = Options {
             address: address
                 .parse()
                 .map_err(|_| PyValueError::new_err("the address is an IP address and a port"))?,
             threads,
-            limits: Limits::default(),
-            tls: acceptor,
+            limits: limits.given(),
+            tls: tls.map(PyTls::shared),
             reflection,
         };
         let server = Server::start(&self.plane, options).map_err(|why| PyOSError::new_err(why.to_string()))?;

@@ -313,7 +313,7 @@ async fn a_url_that_cannot_be_used_is_refused_and_not_repeated() {
     for url in [
         "",
         "http://redis",
-        "rediss://:secret@host:1/0",
+        "rediss://:secret@host:1/0?ssl_ca_certs=/is/not/there",
         "redis://:secret@host:port",
         "unix://:secret@/socket",
     ] {

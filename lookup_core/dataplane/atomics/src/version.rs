@@ -3,13 +3,9 @@
 //! The version is odd while a change is under way. What it guards is read and written with relaxed atomics, so a reader
 //! may see half of a change; it then finds that the version is odd or moved, and looks again.
 //!
-//! The proof under every order of the memory model: `RUSTFLAGS="--cfg nser_loom" cargo test --no-default-features version`
-//! (a name of our own: dependencies of ours do not build with `--cfg loom`).
+//! Proved under every order of the memory model by the tests below, with loom.
 
-#[cfg(all(nser_loom, test))]
-use loom::sync::atomic::{AtomicU64, Ordering, fence};
-#[cfg(not(all(nser_loom, test)))]
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, fence};
 
 /// Counts the beginnings and ends of changes.
 #[derive(Debug)]
@@ -28,6 +24,7 @@ impl Default for Version {
 impl Version {
     /// Writer: a change is under way from here on. Nothing that is stored after this is seen by a reader who does not
     /// also see, in [`Version::stood_still`], that the version moved.
+    #[inline]
     pub fn begin(&self) {
         let even = self.0.load(Ordering::Relaxed);
         self.0.store(even | 1, Ordering::Relaxed);
@@ -35,29 +32,33 @@ impl Version {
     }
 
     /// Writer: the change is whole.
+    #[inline]
     pub fn end(&self) {
         let odd = self.0.load(Ordering::Relaxed);
         self.0.store(odd.wrapping_add(odd & 1), Ordering::Release);
     }
 
     /// Writer: whether a change was begun and not ended.
+    #[inline]
     pub fn is_moving(&self) -> bool {
         self.0.load(Ordering::Relaxed) & 1 == 1
     }
 
     /// Reader: before the first load of a look-up.
+    #[inline]
     pub fn before(&self) -> Before {
         Before(self.0.load(Ordering::Acquire))
     }
 
     /// Reader: after the last load, whether all of them saw one and the same whole state.
+    #[inline]
     pub fn stood_still(&self, before: Before) -> bool {
         fence(Ordering::Acquire);
         before.0 & 1 == 0 && self.0.load(Ordering::Relaxed) == before.0
     }
 }
 
-#[cfg(all(test, not(nser_loom)))]
+#[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use super::*;
 
@@ -85,7 +86,7 @@ mod tests {
 }
 
 /// Every order that the memory model allows of one writer, who moves a person from one key to another, and a reader.
-#[cfg(all(test, nser_loom))]
+#[cfg(all(test, feature = "loom"))]
 mod tests {
     use loom::sync::Arc;
     use loom::thread;
