@@ -16,8 +16,11 @@ PORTS: Final = {
 # Below the range from which the system lends ports to clients; a taken one is replaced by another.
 POSTGRES_PORT: Final = 15432
 REDIS_PORT: Final = 16379
-HIGHEST_OFFSET: Final = 5_000
-"""Enough for fifty checkouts side by side, a hundred ports apart; every port stays below 65536."""
+HIGHEST_OFFSET: Final = 14_000
+"""Every port stays below 65536; the processes' own settings take no more either."""
+CLEAR_OFFSET: Final = 11_000
+"""From here on every port lies outside the range that Linux lends to client connections (32768 to 60999): enough for
+thirty checkouts side by side, a hundred ports apart. The default ports of gRPC lie in that range, as is usual."""
 
 
 def port_offset() -> int:
@@ -27,9 +30,15 @@ def port_offset() -> int:
         raise CommandFailed(
             f"NSER_PORT_OFFSET must be a whole number from 0 to {HIGHEST_OFFSET}, not {text!r}.",
             code=ExitCode.USAGE,
-            attempt="NSER_PORT_OFFSET=100 nser run",
+            attempt=f"NSER_PORT_OFFSET={CLEAR_OFFSET} nser run",
         )
     return int(text)
+
+
+def another_offset() -> int:
+    """What to shift by when a port of the present shift is taken."""
+    after = port_offset() + 100
+    return after if CLEAR_OFFSET <= after <= HIGHEST_OFFSET else CLEAR_OFFSET
 
 
 def serves_on(name: str) -> str:

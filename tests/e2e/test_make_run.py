@@ -3,6 +3,7 @@
 Every process is stopped by its pid at the end, whatever a test did.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -11,14 +12,16 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
+from typing import IO
 
 import grpc
 import pytest
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from lookup_core.cli.addresses import HIGHEST_OFFSET, PORTS
+from lookup_core.cli.addresses import CLEAR_OFFSET, HIGHEST_OFFSET, PORTS, POSTGRES_PORT, REDIS_PORT
 from lookup_core.cli.home import RunHome
 from lookup_core.cli.stop import end_leftovers, gone
 from nser.lookup.v1 import lookup_pb2
@@ -28,12 +31,31 @@ NSER = str(Path(sys.executable).with_name("nser"))
 READY_S = 90.0
 
 
+_claims: list[IO[bytes]] = []
+
+
 def free_offset() -> int:
-    """A shift by which every default port is free."""
-    for offset in range(1_000 + os.getpid() % 37, HIGHEST_OFFSET, 37):
-        if all(_is_free(port + offset) for pair in PORTS.values() for port in pair):
+    """A shift by which every port is free now, lent to no client connection, and left alone by other test runs."""
+    ports = [*(port for pair in PORTS.values() for port in pair), POSTGRES_PORT, REDIS_PORT]
+    for offset in range(CLEAR_OFFSET, HIGHEST_OFFSET + 1, 37):
+        if _is_claimed(offset) and all(_is_free(port + offset) for port in ports):
             return offset
     raise AssertionError("no free range of ports")
+
+
+def _is_claimed(offset: int) -> bool:
+    """Whether `offset` is ours from now on, for as long as this test process lives."""
+    try:
+        claim = (Path(tempfile.gettempdir()) / f"nser-test-offset-{offset}").open("wb")
+    except PermissionError:
+        return False  # another user's
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        claim.close()
+        return False
+    _claims.append(claim)
+    return True
 
 
 def _is_free(port: int) -> bool:

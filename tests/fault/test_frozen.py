@@ -21,10 +21,11 @@ pytestmark = [pytest.mark.services, pytest.mark.xdist_group("fault-frozen")]
 FROZEN_S = 10.0
 
 
+@with_and_without("LeaseNeverLapses")
 async def test_registrations_go_on_while_a_replica_is_frozen_and_it_wakes_without_a_stale_answer(
-    services: Services, redis_url: str
+    services: Services, redis_url: str, broken: str
 ) -> None:
-    async with running_cluster(services, redis_url, Plan(replicas=2)) as cluster:
+    async with running_cluster(services, redis_url, Plan(replicas=2, broken=broken)) as cluster:
         well, frozen = cluster.replicas
         await is_settled(cluster)
         excluded, others = people(10), people(2)
@@ -47,7 +48,7 @@ async def test_registrations_go_on_while_a_replica_is_frozen_and_it_wakes_withou
         assert (
             sorted(one.seconds for one in registered)[5] < LEASE_S
         )  # only the first had to wait for the lease
-        await cluster.judge()
+        await cluster.judge(broken)
 
 
 @with_and_without("NoWait")

@@ -11,12 +11,15 @@ import time
 import pytest
 
 from lookup_core.replica.postgres_feed import PAGE
+from nser.access.v1 import access_pb2
 from nser.lookup.v1 import lookup_pb2
 from tests.fault.conftest import Try
 from tests.support.backlog import write_backlog
 from tests.support.cluster import Plan, new_request_id, running_cluster
+from tests.support.founding import new_key
 from tests.support.people import someone
 from tests.support.proxy import COMMIT, Side
+from tests.support.refusals import refused
 from tests.support.safety import GUARD_S, LEASE_S, LONGEST_S, is_settled, with_and_without
 from tests.support.services import Services
 from tests.support.waiting import it_is
@@ -128,3 +131,24 @@ async def test_a_fully_consistent_check_waits_for_a_poll_that_begins_after_it(
         answer = await asking
         await registering
         assert (answer.outcome == lookup_pb2.OUTCOME_NOT_EXCLUDED) is bool(broken)
+
+
+@with_and_without("WithoutLease")
+async def test_a_replica_that_is_cut_off_lets_nobody_in_by_a_revoked_key(
+    services: Services, redis_url: str, broken: str
+) -> None:
+    lost = new_key("Lost Key Ltd", "check:exclusion")
+    plan = Plan(replicas=1, proxied=True, broken=broken)
+    async with running_cluster(services, redis_url, plan, keys=[lost]) as cluster:
+        (replica,), wanjiku = cluster.replicas, someone()
+        await is_settled(cluster)
+        await cluster.register(wanjiku)
+        await cluster.check(wanjiku, metadata=lost.metadata)
+        with replica.faults.away():
+            revoke = access_pb2.RevokeKeyRequest(request_id=new_request_id(), key_id=lost.key_id)
+            await cluster.registrar.access.RevokeKey(revoke, metadata=cluster.admin.metadata, timeout=10)
+            asking = cluster.check(wanjiku, metadata=lost.metadata)
+            if broken:
+                assert (await asking).outcome == lookup_pb2.OUTCOME_EXCLUDED  # told to whoever found the key
+            else:
+                assert (await refused(asking)).reason == "REGISTER_STALE"

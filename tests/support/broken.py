@@ -1,6 +1,6 @@
 """The safety kernel with one rule taken out, for the tests that must then find a stale answer or a lost one.
 
-What is native (index, check, budgets, revision tokens, log) is broken by types of the crate's own tests.
+What is native (index, check, budgets, revision tokens, log) is broken in the crate: broken_plane.py.
 Each class breaks exactly the rule of SAFETY.md that its docstring names, by replacing the small method that keeps it.
 Nothing in production code can switch a rule off.
 """

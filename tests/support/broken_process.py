@@ -1,8 +1,8 @@
 """`python -m tests.support.broken_process replica|registrar CLASS`: a process with one safety rule taken out.
 
 CLASS is a class of one of tests/support/broken*.py. It takes the place of the production class that it derives from,
-wherever the composition root of that process names it, before the process starts. Nothing in production code can
-switch a rule off.
+wherever the composition root of that process names it, before the process starts. Or it is a rule of the native plane:
+then the replica gets a plane without it (broken_plane.py). Nothing in production code can switch a rule off.
 """
 
 from __future__ import annotations
@@ -11,14 +11,20 @@ import importlib
 import pkgutil
 import runpy
 import sys
+from types import ModuleType
 
-from tests.support import broken, broken_around, broken_servers
+from tests.support import broken_plane
 
-BROKEN = (broken_servers, broken_around, broken)
+
+def modules() -> tuple[ModuleType, ...]:
+    """Imported late: they import the replica, which must find its plane in place."""
+    from tests.support import broken, broken_around, broken_servers
+
+    return broken_servers, broken_around, broken
 
 
 def stand_in_named(name: str) -> type:
-    stand_in: type = next(getattr(module, name) for module in BROKEN if hasattr(module, name))
+    stand_in: type = next(getattr(module, name) for module in modules() if hasattr(module, name))
     return stand_in
 
 
@@ -29,6 +35,8 @@ def replaced_by(stand_in: type) -> type:
 
 def plane_of(name: str) -> str:
     """Which process has the part that is broken: registrar or replica."""
+    if name in broken_plane.RULES:
+        return "replica"
     return replaced_by(stand_in_named(name)).__module__.split(".")[1]
 
 
@@ -55,6 +63,9 @@ def substitute(plane: str, name: str) -> None:
 
 if __name__ == "__main__":
     _, plane, name = sys.argv
-    substitute(plane, name)
+    if name in broken_plane.RULES:
+        broken_plane.take_the_place(name)
+    else:
+        substitute(plane, name)
     sys.argv = [f"lookup_core.{plane}"]
     runpy.run_module(f"lookup_core.{plane}", run_name="__main__")

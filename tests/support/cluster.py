@@ -27,6 +27,7 @@ from nser.access.v1 import access_pb2_grpc
 from nser.bst.v1 import bst_pb2_grpc
 from nser.lookup.v1 import lookup_pb2, lookup_pb2_grpc
 from nser.register.v1 import register_pb2, register_pb2_grpc
+from tests.support import broken_plane
 from tests.support.broken_process import plane_of
 from tests.support.founding import Key, found, new_key
 from tests.support.history import History
@@ -46,7 +47,7 @@ AGAIN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.St
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What kind of cluster a test wants. `broken` names a class of tests/support/broken*.py, for whom it concerns."""
+    """What kind of cluster a test wants. `broken` names a rule that is taken out (broken_process.py)."""
 
     replicas: int = 2
     notify: bool = True
@@ -156,7 +157,7 @@ class Cluster:
 
     async def _registrar(self, number: int) -> Registrar:
         url, proxy = await self._database_url(self.database.registrar_url, names_of_registrar())
-        module, arguments = _entry("registrar", self.plan.broken)
+        module, arguments = await _entry("registrar", self.plan.broken)
         environment = {
             "NSER_REGISTRAR_DATABASE_URL": url,
             "NSER_KEYRING_FILE": str(self._folder / "keyring.json"),
@@ -170,7 +171,7 @@ class Cluster:
 
     async def _replica(self, number: int) -> Replica:
         url, proxy = await self._database_url(self.database.replica_url, names_of_replica())
-        module, arguments = _entry("replica", self.plan.broken)
+        module, arguments = await _entry("replica", self.plan.broken)
         environment = {
             "NSER_REPLICA_DATABASE_URL": url,
             "NSER_REPLICA_KEYS_FILE": str(self._folder / "replica-keys.json"),
@@ -349,8 +350,10 @@ def may_repeat(error: BaseException) -> bool:
     return task is not None and task.cancelling() == 0
 
 
-def _entry(plane: str, broken: str) -> tuple[str, list[str]]:
+async def _entry(plane: str, broken: str) -> tuple[str, list[str]]:
     if broken and plane_of(broken) == plane:
+        if broken in broken_plane.RULES:
+            await asyncio.to_thread(broken_plane.build)  # here, where a process that starts is not waited for
         return "tests.support.broken_process", [plane, broken]
     return f"lookup_core.{plane}", []
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from lookup_core.domain.lease import GUARD_NS, LEASE_NS
+from tests.support import broken_plane
 from tests.support.cluster import Cluster, Plan, Replica, running_cluster
 from tests.support.load import checks_going_on
 from tests.support.people import Someone, people, someone
@@ -17,13 +18,20 @@ from tests.support.services import Services
 from tests.support.waiting import until
 
 LEASE_S, GUARD_S = LEASE_NS / 1e9, GUARD_NS / 1e9
+BUILDING_S = 600.0
 LONGEST_S = LEASE_S + GUARD_S + 1.5
 """What an acknowledgement may take whatever a replica does; the margin is for a busy machine."""
 
 
 def with_and_without(*rules: str) -> pytest.MarkDecorator:
-    """Runs a test as the servers are, and with each of `rules` (classes of tests/support/broken*.py) broken."""
-    off = [pytest.param(rule, marks=pytest.mark.breaks, id=f"without-{rule}") for rule in rules]
+    """Runs a test as the servers are, and with each of `rules` (those that broken_process.py can take out) broken."""
+
+    def marks(rule: str) -> list[pytest.MarkDecorator]:
+        # The first to ask for the broken plane waits for its build.
+        building = [pytest.mark.timeout(BUILDING_S)] if rule in broken_plane.RULES else []
+        return [pytest.mark.breaks, *building]
+
+    off = [pytest.param(rule, marks=marks(rule), id=f"without-{rule}") for rule in rules]
     return pytest.mark.parametrize("broken", [pytest.param("", id="kept"), *off])
 
 

@@ -7,12 +7,13 @@ import os
 import shlex
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from lookup_core.cli.addresses import PORTS, port_offset, serves_on, tells_on
+from lookup_core.cli.addresses import PORTS, another_offset, serves_on, tells_on
 from lookup_core.cli.exits import CommandFailed, ExitCode
 from lookup_core.cli.home import RunHome
 from lookup_core.cli.running.store import ENVIRONMENT
@@ -88,23 +89,36 @@ def prepared(wiring: Wiring) -> list[Process]:
     ]
 
 
-def refuse_taken_ports(names: list[str]) -> None:
-    """Raise CommandFailed for the first port that another program listens on."""
-    for name in names:
-        for address in (serves_on(name), tells_on(name)):
-            host, _, port = address.rpartition(":")
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((host, int(port)))
-                except OSError:
-                    raise CommandFailed(
-                        f"Port {port}, which {name} needs, is taken by another program. Shift all ports with "
-                        "NSER_PORT_OFFSET.",
-                        code=ExitCode.UNAVAILABLE,
-                        attempt=f"NSER_PORT_OFFSET={port_offset() + 100} make run",
-                        reason="PORT_TAKEN",
-                    ) from None
+@contextmanager
+def held_ports(names: list[str]) -> Iterator[None]:
+    """Hold every port of `names` for as long as the run lasts. Raises CommandFailed for the first that is taken.
+
+    A port that is bound here is lent to no client connection, neither before its process listens nor while it is
+    started again; the process itself may listen on it, since both say SO_REUSEADDR and we do not listen.
+    """
+    with ExitStack() as held:
+        for name in names:
+            for address in (serves_on(name), tells_on(name)):
+                held.enter_context(hold(name, address))
+        yield
+
+
+def hold(name: str, address: str) -> socket.socket:
+    """Bind the port of `address` and do not listen. Raises CommandFailed when another program has it."""
+    host, _, port = address.rpartition(":")
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        holder.bind((host, int(port)))
+    except OSError:
+        holder.close()
+        raise CommandFailed(
+            f"Port {port}, which {name} needs, is taken by another program. Shift all ports with NSER_PORT_OFFSET.",
+            code=ExitCode.UNAVAILABLE,
+            attempt=f"NSER_PORT_OFFSET={another_offset()} make run",
+            reason="PORT_TAKEN",
+        ) from None
+    return holder
 
 
 def _ready_file(home: RunHome, name: str) -> Path:

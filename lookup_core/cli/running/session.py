@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from lookup_core.cli.addresses import another_offset
 from lookup_core.cli.exits import CommandFailed, ExitCode
 from lookup_core.cli.home import RUN, Record, RunHome
 from lookup_core.cli.running import banner
@@ -21,10 +22,10 @@ from lookup_core.cli.running.keys import demo_keys, ring_of
 from lookup_core.cli.running.processes import (
     Process,
     Wiring,
+    held_ports,
     prepared,
     procfile,
     refuse_missing_packages,
-    refuse_taken_ports,
 )
 from lookup_core.cli.running.servers import Servers
 from lookup_core.cli.running.store import Store, make_database, prepare
@@ -54,7 +55,7 @@ class Session:
         # What set-up does is told by us; only what is wrong with it is worth a log line here.
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
         try:
-            with _stopped_by_signals(), self._claimed():
+            with _stopped_by_signals(), self._claimed(), held_ports(list(procfile())):
                 self._go()
         except _Stopped:
             pass
@@ -63,7 +64,6 @@ class Session:
     def _go(self) -> None:
         """Set up, start, stay, and stop all of it in order."""
         refuse_missing_packages()
-        refuse_taken_ports(list(procfile()))
         servers = Servers(self.home)
         try:
             servers.start()
@@ -92,7 +92,8 @@ class Session:
             raise CommandFailed(
                 f"A system runs in {self.home.root} already ({who}).",
                 code=ExitCode.REFUSED,
-                attempt="make stop, or another folder and ports: NSER_HOME=… NSER_PORT_OFFSET=100 make run",
+                attempt="make stop, or another folder and ports: "
+                f"NSER_HOME=… NSER_PORT_OFFSET={another_offset()} make run",
                 reason="ALREADY_RUNNING",
             ) from None
         try:

@@ -12,15 +12,16 @@ use std::vec;
 use parking_lot::MutexGuard;
 
 use crate::change::{Stated, Unfit, statements};
+use crate::in_force::Checking;
 use crate::index::{Credentials, Index};
 use crate::people::{ExclusionId, Key, Kind, Part, Readers, Whole};
 use crate::proto::feed::v1::Change;
-use crate::rules::{Kept, Rules};
+use crate::rules::Rules;
 
 impl Index {
     /// Make one revision's change visible. The caller has checked that it is the next one. On `Err` nothing was changed.
     pub fn apply(&self, revision: u64, change: &Change) -> Result<(), Unfit> {
-        let mut applying = self.applying::<Kept>(revision, change)?;
+        let mut applying = self.applying::<Checking>(revision, change)?;
         while applying.step() {}
         Ok(())
     }

@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq;
 
 use crate::apikey;
 use crate::clock::BootInstant;
+use crate::in_force;
 use crate::index::{Credential, Index};
 use crate::lease::Standing;
 use crate::plane::{Plane, register_stale};
@@ -84,7 +85,7 @@ impl Rules for Kept {}
 
 /// The credential as the index has it now.
 pub fn admit(plane: &Plane, presented: &Presented) -> Result<Arc<Credential>, Refusal> {
-    admit_by::<Kept>(plane, presented)
+    admit_by::<in_force::Admission>(plane, presented)
 }
 
 fn admit_by<R: Rules>(plane: &Plane, presented: &Presented) -> Result<Arc<Credential>, Refusal> {
@@ -134,18 +135,10 @@ pub fn tells_previous(credential: &Credential) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broken::WithoutLease;
     use crate::plane::of_tests;
 
     const ID: &str = "aaaaaaaaaaaaaaaa";
-
-    /// Rule 19: whoever has a key is admitted, with a lease or without.
-    struct WithoutLease;
-
-    impl Rules for WithoutLease {
-        fn may_admit(_: Standing, _: BootInstant) -> bool {
-            true
-        }
-    }
 
     fn key(secret: char) -> String {
         let body = format!("nser_test_{ID}_{}", secret.to_string().repeat(52));

@@ -171,7 +171,7 @@ fn our_name(query: &str) -> &str {
 type Line = Arc<OnceCell<MultiplexedConnection>>;
 
 /// Budgets in one Redis; `replica` names who holds what ahead.
-pub struct RedisBudgets<R: Rules = Kept> {
+pub struct RedisBudgets<R: Rules> {
     client: Client,
     replica: String,
     sha: String,

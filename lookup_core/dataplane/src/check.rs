@@ -152,7 +152,11 @@ pub fn check_current<R: Rules, Held: Deref<Target = Index>>(
     });
     let stale = || Decision::indeterminate(Indeterminate::RegisterStale, None);
     match looked {
-        Some(looked) => looked.into_iter().for_each(|each| tell(decide(each, &standing))),
+        Some(looked) => {
+            for (subject, each) in subjects.iter().zip(looked) {
+                tell(R::decided(subject, || decide(each, &standing)));
+            }
+        }
         None => subjects.iter().for_each(|_| tell(stale())),
     }
 }

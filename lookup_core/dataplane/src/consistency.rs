@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 use crate::asked::Freshness;
+use crate::in_force;
 use crate::index::Index;
 use crate::plane::{Plane, revision_from_other_store, revision_not_reached, store_unreachable};
 use crate::refusal::Refusal;
@@ -20,7 +21,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const TO_ANSWER: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Rule 21, in two small methods. Tests replace them to show that their absence is found; [`Kept`] is the only type outside
+/// Rule 21, in small methods. Tests replace them to show that their absence is found; [`Kept`] is the only type outside
 /// tests that has them.
 pub(crate) trait Rules {
     /// The store and the revision that a token of ours names.
@@ -31,6 +32,12 @@ pub(crate) trait Rules {
     /// Whether a revision of `store` can be compared with those of `index`.
     fn is_of(store: [u8; 16], index: &Index) -> bool {
         index.store_id() == store
+    }
+
+    /// Of what was sealed before the first look-up and what would be after the last, an answer tells the earlier: it is at
+    /// least as new as it says.
+    fn told<T>(before: T, _after: impl FnOnce() -> T) -> T {
+        before
     }
 }
 
@@ -68,7 +75,7 @@ pub async fn reach(plane: &Plane, wanted: &Freshness, deadline: Option<Instant>)
     });
     match wanted {
         Freshness::AsTheLease => Ok(()),
-        Freshness::AtLeast(token) => reach_revision::<Kept>(plane, token, wait).await,
+        Freshness::AtLeast(token) => reach_revision::<in_force::Freshness>(plane, token, wait).await,
         Freshness::Fully => match timeout(wait, plane.refresh()).await {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(store_unreachable()),
@@ -100,6 +107,7 @@ async fn reach_revision<R: Rules>(plane: &Plane, token: &str, wait: Duration) ->
 mod tests {
 
     use super::*;
+    use crate::broken::{AnyStoreWillDo, TrustsAnyToken};
     use crate::plane::of_tests;
     use crate::refusal::Reason;
     use crate::revision::RevisionKey;
@@ -107,24 +115,6 @@ mod tests {
     const OURS: [u8; 16] = [1; 16];
     const ANOTHER: [u8; 16] = [2; 16];
     const SOON: Duration = Duration::from_millis(40);
-
-    /// Rule 21: the MAC of a revision token is not looked at.
-    struct TrustsAnyToken;
-
-    impl Rules for TrustsAnyToken {
-        fn opened(_: &Plane, _: &str) -> Result<([u8; 16], u64), Refusal> {
-            Ok((OURS, u64::MAX)) // what a caller may make up
-        }
-    }
-
-    /// Rule 21: a revision is compared with ours, of whichever store it is.
-    struct AnyStoreWillDo;
-
-    impl Rules for AnyStoreWillDo {
-        fn is_of(_: [u8; 16], _: &Index) -> bool {
-            true
-        }
-    }
 
     /// A plane at revision 5 of our store.
     fn plane() -> Plane {

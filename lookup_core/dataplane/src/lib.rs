@@ -12,6 +12,8 @@ pub mod apikey;
 pub mod apply;
 pub mod asked;
 pub mod authentication;
+#[cfg(test)]
+mod broken;
 pub mod budgets;
 pub mod carried;
 pub mod change;
@@ -26,6 +28,7 @@ pub mod document;
 pub mod exchange;
 pub mod hmac;
 pub mod identity;
+mod in_force;
 pub mod index;
 pub mod lease;
 pub mod log;

@@ -24,6 +24,7 @@ use atomics::room::Room;
 use crossbeam_queue::ArrayQueue;
 use parking_lot::Mutex;
 
+use crate::in_force::Noting;
 use crate::segment::{FIXED, FRAME, code};
 use writer::Writer;
 
@@ -90,6 +91,17 @@ pub struct Counts {
     pub disk_bytes: u64,
 }
 
+/// Rule 25, in one small method. Tests replace it to show that its absence is found; [`Kept`] is the only type outside tests
+/// that has it.
+pub(crate) trait Rules {
+    /// What a check does when its entries were handed over: it goes on.
+    fn handed_over(_log: &LookupLog) {}
+}
+
+pub(crate) struct Kept;
+
+impl Rules for Kept {}
+
 /// The door of the log. Dropping it lets the writer finish by itself; [`LookupLog::close`] waits for that.
 pub struct LookupLog {
     shared: Arc<Shared>,
@@ -155,6 +167,10 @@ impl LookupLog {
 
     /// Keep what was answered in one call. Never waits and never fails: one allocation, no lock, no system call.
     pub fn note(&self, asking: &Asking<'_>, entries: &[Entry]) {
+        self.note_by::<Noting>(asking, entries);
+    }
+
+    fn note_by<R: Rules>(&self, asking: &Asking<'_>, entries: &[Entry]) {
         let (shared, count) = (&*self.shared, entries.len() as u64);
         if count == 0 {
             return;
@@ -163,6 +179,7 @@ impl LookupLog {
         if !fits || shared.queue.push(encode(asking, entries)).is_err() {
             shared.room.turn_away(count);
         }
+        R::handed_over(self);
     }
 
     pub fn counts(&self) -> Counts {

@@ -13,14 +13,14 @@ use crate::asked::{self, Freshness};
 use crate::authentication::{self, Presented, check_permitted, tells_previous};
 use crate::budgets::Budget;
 use crate::check::{Decision, Subject, check_current};
-use crate::consistency::{reach, token};
+use crate::consistency::{Rules, reach, token};
+use crate::in_force::{self, Checking};
 use crate::index::Credential;
 use crate::log::{Asking, Entry};
 use crate::metrics::{OUTCOMES, Rpc, Tally};
 use crate::plane::{Plane, register_stale};
 use crate::proto::lookup::v1::{Answer, Outcome, Purpose, StreamCheckRequest};
 use crate::refusal::{Reason, Refusal};
-use crate::rules::Kept;
 use crate::wire::{Asked, ManyAsked, OneAsked};
 
 /// Items of a batch that are looked up together: their ways to the memory overlap.
@@ -104,7 +104,7 @@ impl Lookups {
         if let Some(refusal) = refusal {
             batch.refuse(size - allowed, &refusal);
         }
-        let (revision_no, entries) = batch.end(&self.tally);
+        let (revision_no, entries) = batch.end(self);
         self.note(call, &credential, purpose, revision_no, &entries);
         Ok(())
     }
@@ -200,7 +200,13 @@ impl Lookups {
         let decision = decided.ok_or_else(register_stale)?;
         self.note(call, credential, purpose, revision_no, &[entry_of(&decision)]);
         self.tally.answered(rpc, outcome_of(decision.outcome) as usize, 1);
-        Ok((decision, revision))
+        Ok((decision, self.told(&revision)))
+    }
+
+    /// The revision that an answer tells: the one from before its look-ups.
+    fn told(&self, before: &Arc<str>) -> Arc<str> {
+        let after = || self.revision().map_or_else(|_| before.clone(), |(_, token)| token);
+        in_force::Freshness::told(before.clone(), after)
     }
 
     /// The revision that answers looked up from now on are at least as new as (SAFETY.md 21).
@@ -210,7 +216,7 @@ impl Lookups {
     }
 
     fn look_up(&self, subjects: &[Subject], tell: impl FnMut(Decision)) {
-        check_current::<Kept, _>(&self.plane.lease, || self.plane.ready_index().ok(), subjects, tell);
+        check_current::<Checking, _>(&self.plane.lease, || self.plane.ready_index().ok(), subjects, tell);
     }
 
     fn refused_message(&self, refusal: Refusal) -> Result<Answer, Refusal> {
@@ -320,10 +326,11 @@ impl<'a> Batch<'a> {
         self.counts[Outcome::Indeterminate as usize] += count as u64;
     }
 
-    fn end(self, tally: &Tally) -> (u64, Vec<Entry>) {
-        answer::bytes(self.out, 2, self.revision.as_bytes());
+    /// The whole of it, under the revision from before its first look-up.
+    fn end(self, lookups: &Lookups) -> (u64, Vec<Entry>) {
+        answer::bytes(self.out, 2, lookups.told(&self.revision).as_bytes());
         for (outcome, count) in self.counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
-            tally.answered(Rpc::BatchCheck, outcome, count);
+            lookups.tally.answered(Rpc::BatchCheck, outcome, count);
         }
         (self.revision_no, self.entries)
     }

@@ -6,8 +6,6 @@
 //! alarmed; a budget is then kept less exactly, and no check is answered otherwise.
 
 #[cfg(test)]
-mod broken;
-#[cfg(test)]
 mod on_redis;
 #[cfg(test)]
 mod own_redis;
@@ -28,8 +26,9 @@ use tokio::task::JoinSet;
 use self::slice::{Refill, Slice, Spent};
 use self::slices::Slices;
 pub use crate::budgets::Budget;
-use crate::budgets::{Away, Budgets, Kept, RedisBudgets, Rules, Take, UnusableUrl, Verdict, WaitMs};
+use crate::budgets::{Away, Budgets, RedisBudgets, Rules, Take, UnusableUrl, Verdict, WaitMs};
 use crate::clock::Clock;
+use crate::in_force::Spending;
 use crate::refusal::{Reason, Refusal};
 
 /// How long a request waits for a refill before the local share decides.
@@ -41,7 +40,7 @@ const PROBE: Duration = Duration::from_millis(500);
 pub type OnEvent = Box<dyn Fn(&'static str, String) + Send + Sync>;
 
 /// The budgets of every key at this replica, for all runtimes that serve.
-pub struct Quota<R: Rules = Kept> {
+pub struct Quota<R: Rules = Spending> {
     shared: Arc<Shared<R>>,
 }
 
@@ -63,7 +62,7 @@ impl Quota {
     /// `runtime`, never on one that serves. Connects to nothing yet.
     pub fn new(url: Option<&str>, replica: &str, runtime: Handle, on_event: OnEvent) -> Result<Self, UnusableUrl> {
         let clock = Clock::default();
-        let budgets = url.map(|url| RedisBudgets::<Kept>::new(url, replica, clock.clone(), runtime.clone()));
+        let budgets = url.map(|url| RedisBudgets::<Spending>::new(url, replica, clock.clone(), runtime.clone()));
         let budgets = budgets
             .transpose()?
             .map(|budgets| Arc::new(budgets) as Arc<dyn Budgets>);

@@ -1,9 +1,9 @@
 //! The rules of SAFETY.md that the index and the check keep, each in one small method.
 //!
 //! Tests replace a method to show that its absence is found. Nothing in production can: [`Kept`] is the only type that
-//! has these methods outside tests.
+//! has these methods outside tests, and `in_force` names it.
 
-use crate::check::Indeterminate;
+use crate::check::{Decision, Indeterminate, Subject};
 use crate::lease::{Lease, NotExcluded, Stale};
 use crate::people::{ExclusionId, Whole};
 use crate::version::{Before, Version};
@@ -14,6 +14,11 @@ pub trait Rules {
         let standing = lease.standing();
         let looked = look_up();
         (looked, standing.clear(lease.now()))
+    }
+
+    /// Rule 1: each check is decided anew, here: no answer is kept, and none is asked for elsewhere.
+    fn decided(_subject: &Subject, decide: impl FnOnce() -> Decision) -> Decision {
+        decide()
     }
 
     /// Rule 2: whether no change was under way or was made during the look-up.

@@ -51,7 +51,7 @@ impl Tls {
 }
 
 impl Part {
-    fn refused(self, why: impl ToString) -> Unusable {
+    fn refused(self, why: &impl ToString) -> Unusable {
         Unusable {
             part: self,
             why: why.to_string(),
@@ -62,15 +62,15 @@ impl Part {
 /// HTTP/2 over TLS 1.3. Sessions are remembered in the config: none outlives the authority that it was let in by.
 fn config(pem: &Pem) -> Result<ServerConfig, Unusable> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let chain = certificates(&pem.chain).map_err(|why| Part::Chain.refused(why))?;
-    let key = PrivateKeyDer::from_pem_slice(&pem.key).map_err(|why| Part::Key.refused(why))?;
+    let chain = certificates(&pem.chain).map_err(|why| Part::Chain.refused(&why))?;
+    let key = PrivateKeyDer::from_pem_slice(&pem.key).map_err(|why| Part::Key.refused(&why))?;
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|why| Part::Chain.refused(why))?;
+        .map_err(|why| Part::Chain.refused(&why))?;
     let builder = match &pem.callers {
         None => builder.with_no_client_auth(),
         Some(authority) => {
-            let refused = |why| Part::Callers.refused(why);
+            let refused = |why| Part::Callers.refused(&why);
             let roots = Arc::new(roots(authority).map_err(refused)?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
             builder.with_client_cert_verifier(verifier.build().map_err(|why| refused(why.to_string()))?)
@@ -78,7 +78,7 @@ fn config(pem: &Pem) -> Result<ServerConfig, Unusable> {
     };
     let mut config = builder
         .with_single_cert(chain, key)
-        .map_err(|why| Part::Key.refused(format!("it does not fit the certificate: {why}")))?;
+        .map_err(|why| Part::Key.refused(&format!("it does not fit the certificate: {why}")))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
 }

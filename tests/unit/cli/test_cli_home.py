@@ -42,7 +42,7 @@ def test_addresses_come_from_the_environment_then_the_running_system_then_the_de
     assert addresses.registrar() == "c:3"
 
 
-@pytest.mark.parametrize("text", ["-1", "x", "5001", "١٠"])
+@pytest.mark.parametrize("text", ["-1", "x", "14001", "١٠"])
 def test_an_offset_that_is_no_number_of_ports_is_refused(monkeypatch, text):
     monkeypatch.setenv("NSER_PORT_OFFSET", text)
     with pytest.raises(CommandFailed, match="NSER_PORT_OFFSET"):
@@ -54,6 +54,19 @@ def test_every_port_has_room_for_every_offset():
     assert highest + addresses.HIGHEST_OFFSET < 65_536
     ports = [port for pair in addresses.PORTS.values() for port in pair]
     assert len(set(ports)) == len(ports)
+
+
+@pytest.mark.parametrize(("offset", "another"), [(0, 11_000), (11_000, 11_100), (13_950, 11_000)])
+def test_another_offset_is_a_clear_one(monkeypatch, offset, another):
+    monkeypatch.setenv("NSER_PORT_OFFSET", str(offset))
+    assert addresses.another_offset() == another
+
+
+def test_a_clear_offset_keeps_every_port_out_of_what_is_lent_to_client_connections():
+    ports = [port for pair in addresses.PORTS.values() for port in pair]
+    for offset in (addresses.CLEAR_OFFSET, addresses.HIGHEST_OFFSET):
+        for port in (*ports, addresses.POSTGRES_PORT, addresses.REDIS_PORT):
+            assert not 32_768 <= port + offset <= 60_999
 
 
 def test_a_key_of_the_environment_comes_before_the_demo_key(home, monkeypatch):

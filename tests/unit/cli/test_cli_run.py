@@ -14,10 +14,11 @@ from lookup_core.cli.running.keys import demo_keys, ring_of
 from lookup_core.cli.running.processes import (
     PROCFILE,
     Wiring,
+    held_ports,
+    hold,
     prepared,
     procfile,
     refuse_missing_packages,
-    refuse_taken_ports,
 )
 from lookup_core.cli.running.supervisor import Quiet, loud_part
 from lookup_core.kernel import apikey
@@ -73,11 +74,21 @@ def test_a_taken_port_is_named_with_the_way_out(monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 8080 + 3210))
         taken.listen()
-        with pytest.raises(
-            CommandFailed, match=r"Port 11290, which bridge needs.*NSER_PORT_OFFSET"
-        ) as refused:
-            refuse_taken_ports(["bridge"])
-    assert refused.value.attempt == "NSER_PORT_OFFSET=3310 make run"
+        said = r"Port 11290, which bridge needs.*NSER_PORT_OFFSET"
+        with pytest.raises(CommandFailed, match=said) as refused, held_ports(["bridge"]):
+            pass
+    assert refused.value.attempt == "NSER_PORT_OFFSET=11000 make run"
+
+
+def test_a_port_that_is_held_is_its_processs_and_nobody_elses():
+    with hold("bridge", "127.0.0.1:0") as held:
+        address = held.getsockname()
+        with socket.socket() as client, pytest.raises(OSError, match="in use"):
+            client.bind(address)  # as the system would for a client connection
+        with socket.create_server(address), pytest.raises(CommandFailed, match="taken by another program"):
+            hold("bridge", f"127.0.0.1:{address[1]}")
+    with socket.socket() as client:
+        client.bind(address)
 
 
 def test_demo_keys_are_made_once_and_kept_for_their_owner_alone(home):

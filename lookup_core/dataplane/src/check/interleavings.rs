@@ -9,76 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
+use crate::broken::{
+    ClockBeforeLookUp, LastWriterWins, LeaseNeverLapses, OneLook, RemoveThenInsert, StandingAfterLookUp,
+    TokenAfterLookUps, UnknownTokenClears,
+};
 use crate::clock::{BootInstant, Clock};
+use crate::consistency;
 use crate::index::tests::{DOCUMENT, ONE, OTHER, OTHER_PHONE, PHONE, TOKEN, change, exclusion, person};
-use crate::lease::{LEASE_NS, Stale};
-use crate::people::{ExclusionId, Whole};
+use crate::lease::LEASE_NS;
 use crate::proto::feed::v1::Change;
 use crate::rules::Kept;
-use crate::version::{Before, Version};
 
 const WANJIKU: u64 = 1;
-
-/// Rule 1: the standing is read after the look-up, so a newer lease clears an older miss.
-struct StandingAfterLookUp;
-
-impl Rules for StandingAfterLookUp {
-    fn in_order<Looked>(lease: &Lease, look_up: impl FnOnce() -> Looked) -> (Looked, Result<NotExcluded, Stale>) {
-        let looked = look_up();
-        (looked, lease.standing().clear(lease.now()))
-    }
-}
-
-/// Rule 1: the clock is read before the look-up, so a check that was held up clears after the lease.
-struct ClockBeforeLookUp;
-
-impl Rules for ClockBeforeLookUp {
-    fn in_order<Looked>(lease: &Lease, look_up: impl FnOnce() -> Looked) -> (Looked, Result<NotExcluded, Stale>) {
-        let (standing, now) = (lease.standing(), lease.now());
-        (look_up(), standing.clear(now))
-    }
-}
-
-/// Rule 2: a miss is not looked up again when the index moved meanwhile.
-struct OneLook;
-
-impl Rules for OneLook {
-    fn stood_still(_: &Version, _: Before) -> bool {
-        true
-    }
-}
-
-/// Rule 2: keys leave before the new ones are in, those too that stay.
-struct RemoveThenInsert;
-
-impl Rules for RemoveThenInsert {
-    fn restated(person: Whole) -> Vec<Whole> {
-        let bare = Whole {
-            phones: Vec::new(),
-            documents: Vec::new(),
-            ..person.clone()
-        };
-        vec![bare, person]
-    }
-}
-
-/// Rule 10: a statement about one exclusion overwrites what is known of a person's others.
-struct LastWriterWins;
-
-impl Rules for LastWriterWins {
-    fn remaining(_: Vec<ExclusionId>, stated: ExclusionId, excludes: bool) -> Vec<ExclusionId> {
-        if excludes { vec![stated] } else { Vec::new() }
-    }
-}
-
-/// Rule 24: a token that is not known is answered as somebody without an exclusion.
-struct UnknownTokenClears;
-
-impl Rules for UnknownTokenClears {
-    fn of_unknown_token() -> Option<Indeterminate> {
-        None
-    }
-}
 
 /// How many stores the writer has made when the check passes its first point, its second, and so on.
 type Schedule<'a> = &'a [usize];
@@ -226,6 +168,37 @@ fn outcomes_of_rebinding_for<R: Rules, W: Rules>(phones: &[[u8; 16]], subjects: 
     seen
 }
 
+/// The revisions that are told with a miss while the person is registered by revision 1, over every schedule.
+fn revisions_told_of_a_miss<F: consistency::Rules>() -> BTreeSet<u64> {
+    let mut seen = BTreeSet::new();
+    let (_, lease) = a_lease(1_000);
+    let registered = stated(&[PHONE], &[], ONE, true);
+    let subject = Subject {
+        phone: Some(PHONE),
+        ..Subject::default()
+    };
+    let steps = {
+        let index = Index::new([0; 16]);
+        let mut applying = index.applying::<Kept>(1, &registered).unwrap();
+        std::iter::from_fn(|| applying.step().then_some(())).count()
+    };
+    // How many stores were made before the earlier token was taken, and then at each point of the look-up.
+    for earlier in 0..=steps {
+        every_schedule(6, steps - earlier, |schedule| {
+            let index = Index::new([0; 16]);
+            let mut applying = index.applying::<Kept>(1, &registered).unwrap();
+            (0..earlier).for_each(|_| _ = applying.step());
+            let before = index.revision();
+            let decision = said::<Kept>(&index, &lease, &[subject], schedule, &mut || applying.step());
+            let told = F::told(before, || index.revision());
+            if decision.outcome != Outcome::Excluded {
+                seen.insert(told);
+            }
+        });
+    }
+    seen
+}
+
 const CLEARED: &str = "NotExcluded";
 const BOTH: Subject = Subject {
     phone: Some(PHONE),
@@ -244,6 +217,7 @@ fn a_lease_renewed_during_a_check_does_not_clear_an_older_miss() {
 fn without_rule_1_it_does() {
     assert!(outcomes_of_a_lease_that_ends::<StandingAfterLookUp>().contains(CLEARED));
     assert!(outcomes_of_a_lease_that_ends::<ClockBeforeLookUp>().contains(CLEARED));
+    assert!(outcomes_of_a_lease_that_ends::<LeaseNeverLapses>().contains(CLEARED));
 }
 
 #[test]
@@ -336,4 +310,11 @@ fn an_unknown_token_clears_nobody_and_without_rule_24_it_does() {
         check::<UnknownTokenClears>(&index, &lease, &subject).outcome,
         Outcome::NotExcluded
     );
+}
+
+/// A check that asks to be AT_LEAST as new as a token it was given must be answered from what that token says.
+#[test]
+fn an_answer_is_at_least_as_new_as_it_says_and_without_rule_21_it_is_older() {
+    assert_eq!(revisions_told_of_a_miss::<consistency::Kept>(), [0].into());
+    assert_eq!(revisions_told_of_a_miss::<TokenAfterLookUps>(), [0, 1].into());
 }

@@ -4,6 +4,7 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use super::*;
+use crate::broken::WaitsForItsLog;
 use crate::segment::{Segment, read};
 
 /// Deleted when it is dropped.
@@ -209,37 +210,13 @@ fn a_full_queue_drops_and_counts_and_leaves_a_gap() {
     );
 }
 
-/// The rule that a check is never blocked by its log (SAFETY.md 25), as what is called behind each answer.
-trait Notes {
-    fn note(&self, log: &LookupLog) {
-        log.note(&asking(), &[CLEAR]);
-    }
-}
-
-struct HandsOver;
-impl Notes for HandsOver {}
-
-/// Rule 25 broken: an answer waits until its entry is written.
-struct WaitsForItsLog {
-    within: Duration,
-}
-impl Notes for WaitsForItsLog {
-    fn note(&self, log: &LookupLog) {
-        HandsOver.note(log);
-        let deadline = Instant::now() + self.within;
-        while log.counts().waiting > 0 && Instant::now() < deadline {
-            thread::yield_now();
-        }
-    }
-}
-
 /// Answers with a log that hangs: whether they were given at once.
-fn are_given_at_once(rule: &dyn Notes) -> bool {
+fn are_given_at_once<R: Rules>() -> bool {
     let directory = TemporaryDirectory::new();
     let (log, _go_on) = hanging(directory.path(), 100_000);
     let begun = Instant::now();
     for _ in 0..1_000 {
-        rule.note(&log);
+        log.note_by::<R>(&asking(), &[CLEAR]);
         if begun.elapsed() > Duration::from_secs(2) {
             return false;
         }
@@ -249,10 +226,8 @@ fn are_given_at_once(rule: &dyn Notes) -> bool {
 
 #[test]
 fn an_answer_does_not_wait_for_its_log() {
-    assert!(are_given_at_once(&HandsOver));
-    assert!(!are_given_at_once(&WaitsForItsLog {
-        within: Duration::from_secs(3)
-    }));
+    assert!(are_given_at_once::<Kept>());
+    assert!(!are_given_at_once::<WaitsForItsLog>());
 }
 
 #[test]

@@ -12,11 +12,11 @@ use crate::answer::{basis_of, outcome_of, reason_of};
 use crate::check::{Decision, Subject, check};
 use crate::clock::{BootInstant, Clock};
 use crate::copy::{Copy, Stream};
+use crate::in_force::Checking;
 use crate::index::{Credential, Index};
 use crate::lease::Lease;
 use crate::proto::feed::v1::Change;
 use crate::python::sixteen;
-use crate::rules::Kept;
 
 /// The right to say "not excluded". `simulated`: its time is what `set_clock` says, for simulations.
 #[pyclass(name = "Lease", frozen)]
@@ -185,7 +185,7 @@ impl PyIndex {
         token: Option<[u8; 16]>,
     ) -> PyDecision {
         let subject = Subject { phone, document, token };
-        PyDecision::from_decision(&check::<Kept>(&self.index, &lease.lease, &subject))
+        PyDecision::from_decision(&check::<Checking>(&self.index, &lease.lease, &subject))
     }
 
     #[getter]

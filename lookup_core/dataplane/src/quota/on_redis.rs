@@ -5,9 +5,10 @@
 
 use std::time::Instant;
 
-use super::broken::{HoldsTheLimitAhead, SliceOutlivesItsSecond};
 use super::own_redis::OwnRedis;
 use super::*;
+use crate::broken::{HoldsTheLimitAhead, SliceOutlivesItsSecond};
+use crate::budgets::Kept;
 use crate::clock::BootInstant;
 
 const A_SECOND_NS: u64 = 1_000_000_000;

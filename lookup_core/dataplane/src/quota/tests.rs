@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use super::broken::{FailsOpen, SliceOutlivesItsSecond};
 use super::*;
-use crate::budgets::{Answer, Given};
+use crate::broken::{FailsOpen, SliceOutlivesItsSecond};
+use crate::budgets::{Answer, Given, Kept};
 use crate::clock::BootInstant;
 
 const KEY: &str = "key";
