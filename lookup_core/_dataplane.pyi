@@ -90,7 +90,10 @@ class BlindKeys:
     def document(self, kind: str, number: str) -> bytes: ...
 
 def refusal_of(rpc: str, message: bytes) -> tuple[str, str | None] | None:
-    """Reason and field for which the form of a Check or BatchCheck is refused, or None."""
+    """Reason and field for which the form of a Check, BatchCheck or StreamCheck is refused, or None.
+
+    For a StreamCheck: that of any check in the message, though a replica answers each by itself.
+    """
 
 class TlsRefused(ValueError):
     """What TLS cannot be set up with; its args are the part (chain, key, callers) and why."""

@@ -22,6 +22,8 @@ def rules_broken(message: Message) -> list[str]:
         (lookup_pb2.BatchCheckRequest(), "repeated.min_items"),
         (lookup_pb2.Subject(phone="7" * 65), "string.max_len"),
         (lookup_pb2.CheckRequest(purpose=99), "enum.defined_only"),  # type: ignore[arg-type]
+        (lookup_pb2.StreamCheckRequest(more=[lookup_pb2.StreamCheckItem()] * 256), "repeated.max_items"),
+        (lookup_pb2.StreamCheckRequest(more=[lookup_pb2.StreamCheckItem()]), "required"),
     ],
 )
 def test_a_constraint_of_the_proto_is_enforced(message: Message, rule: str) -> None:

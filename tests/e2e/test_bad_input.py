@@ -107,6 +107,8 @@ BAD: Sequence[Bad] = (
     Bad("batch: 10 MB", BATCH, TEN_MEGABYTES, "subjects"),
     Bad("batch: 10,001", BATCH, b"\x0a\x00" * 10_001, "subjects", "BATCH_TOO_LARGE"),
     Bad("stream: garbage", STREAM, GARBAGE, "subject"),
+    Bad("stream: 257 checks", STREAM, b"\x2a\x00" * 256, "more", "BATCH_TOO_LARGE"),
+    Bad("stream: 10 MB", STREAM, TEN_MEGABYTES, "subject"),
     # the write side
     Bad("register: empty message", ENTER, b"", "request_id", IDENTITY),
     Bad("register: garbage", ENTER, GARBAGE),

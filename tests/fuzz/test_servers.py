@@ -31,7 +31,11 @@ PERSON = someone()
 GOOD = {
     f"{LOOKUP}/Check": lookup_pb2.CheckRequest(subject=PERSON.by_both),
     f"{LOOKUP}/BatchCheck": lookup_pb2.BatchCheckRequest(subjects=PERSON.subjects),
-    f"{LOOKUP}/StreamCheck": lookup_pb2.StreamCheckRequest(sequence=7, subject=PERSON.by_both),
+    f"{LOOKUP}/StreamCheck": lookup_pb2.StreamCheckRequest(
+        sequence=7,
+        subject=PERSON.by_both,
+        more=[lookup_pb2.StreamCheckItem(sequence=8, subject=PERSON.by_phone)],
+    ),
     f"{REGISTER}/Register": PERSON.registration(),
     f"{REGISTER}/Stats": register_pb2.StatsRequest(from_date="2026-01-01", to_date="2026-12-31", group_by=3),  # type: ignore[arg-type]
     f"{BST}/Generate": bst_pb2.GenerateRequest(phone=PERSON.phone, document=PERSON.document_message),

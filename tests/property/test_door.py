@@ -43,6 +43,10 @@ def batch_is_accepted(request: lookup_pb2.BatchCheckRequest) -> bool:
     return refusal_of("BatchCheck", request.SerializeToString()) is None
 
 
+def message_is_accepted(request: lookup_pb2.StreamCheckRequest) -> bool:
+    return refusal_of("StreamCheck", request.SerializeToString()) is None
+
+
 @given(st.none() | subjects, numbers, consistencies)
 def test_a_check_is_accepted_as_annotated(
     subject: lookup_pb2.Subject | None, purpose: int, consistency: lookup_pb2.Consistency | None
@@ -57,6 +61,20 @@ def test_a_batch_is_accepted_as_annotated(
 ) -> None:
     request = lookup_pb2.BatchCheckRequest(subjects=asked, purpose=purpose, consistency=consistency)  # type: ignore[arg-type]
     assert batch_is_accepted(request) == is_valid(request)
+
+
+@given(st.lists(st.none() | subjects, min_size=1, max_size=4), numbers, consistencies)
+def test_a_message_of_a_stream_is_accepted_as_annotated(
+    asked: list[lookup_pb2.Subject | None], purpose: int, consistency: lookup_pb2.Consistency | None
+) -> None:
+    more = [lookup_pb2.StreamCheckItem(sequence=7, subject=subject) for subject in asked[1:]]
+    request = lookup_pb2.StreamCheckRequest(
+        subject=asked[0],
+        purpose=purpose,  # type: ignore[arg-type]
+        consistency=consistency,
+        more=more,
+    )
+    assert message_is_accepted(request) == is_valid(request)
 
 
 @given(st.binary(max_size=60))
@@ -76,6 +94,14 @@ def test_whatever_parses_is_accepted_as_annotated(raw: bytes) -> None:
 def test_the_size_of_a_batch_is_limited_as_annotated(size: int) -> None:
     request = lookup_pb2.BatchCheckRequest(subjects=[lookup_pb2.Subject(phone="0712345678")] * size)
     assert batch_is_accepted(request) == is_valid(request)
+
+
+@pytest.mark.parametrize("further", [0, 1, 254, 255, 256])
+def test_the_checks_of_a_message_are_limited_as_annotated(further: int) -> None:
+    subject = lookup_pb2.Subject(phone="0712345678")
+    item = lookup_pb2.StreamCheckItem(sequence=1, subject=subject)
+    request = lookup_pb2.StreamCheckRequest(subject=subject, more=[item] * further)
+    assert message_is_accepted(request) == is_valid(request)
 
 
 @pytest.mark.parametrize(

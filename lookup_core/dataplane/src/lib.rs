@@ -34,6 +34,7 @@ pub mod lease;
 pub mod log;
 pub mod lookups;
 pub mod metrics;
+pub mod packed;
 pub mod people;
 pub mod phone;
 pub mod plane;

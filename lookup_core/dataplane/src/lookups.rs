@@ -24,7 +24,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::wire::{Asked, ManyAsked, OneAsked};
 
 /// Items of a batch that are looked up together: their ways to the memory overlap.
-const GROUP: usize = 64;
+pub(crate) const GROUP: usize = 64;
 /// Groups of a batch that are checked in one go: some 200 µs, then other calls of this runtime have their turn.
 const GROUPS_AT_ONCE: usize = 8;
 /// What an answer with a token and a revision takes, about.
@@ -53,7 +53,7 @@ pub enum Answered {
 }
 
 impl Lookups {
-    fn admit(&self, call: &Call) -> Result<Arc<Credential>, Refusal> {
+    pub(crate) fn admit(&self, call: &Call) -> Result<Arc<Credential>, Refusal> {
         authentication::admit(&self.plane, &call.presented)
     }
 
@@ -210,16 +210,16 @@ impl Lookups {
     }
 
     /// The revision that answers looked up from now on are at least as new as (SAFETY.md 21).
-    fn revision(&self) -> Result<(u64, Arc<str>), Refusal> {
+    pub(crate) fn revision(&self) -> Result<(u64, Arc<str>), Refusal> {
         let index = self.plane.ready_index()?;
         Ok((index.revision(), token(&self.plane, &index)))
     }
 
-    fn look_up(&self, subjects: &[Subject], tell: impl FnMut(Decision)) {
+    pub(crate) fn look_up(&self, subjects: &[Subject], tell: impl FnMut(Decision)) {
         check_current::<Checking, _>(&self.plane.lease, || self.plane.ready_index().ok(), subjects, tell);
     }
 
-    fn refused_message(&self, refusal: Refusal) -> Result<Answer, Refusal> {
+    pub(crate) fn refused_message(&self, refusal: Refusal) -> Result<Answer, Refusal> {
         if matches!(refusal.reason, Reason::CredentialsInvalid | Reason::Draining) {
             return Err(refusal);
         }
@@ -234,7 +234,14 @@ impl Lookups {
         Ok(refused_item(&refusal, revision))
     }
 
-    fn note(&self, call: &Call, credential: &Credential, purpose: Purpose, revision: u64, entries: &[Entry]) {
+    pub(crate) fn note(
+        &self,
+        call: &Call,
+        credential: &Credential,
+        purpose: Purpose,
+        revision: u64,
+        entries: &[Entry],
+    ) {
         let Some(log) = &self.plane.log else { return };
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let asking = Asking {
@@ -249,7 +256,7 @@ impl Lookups {
     }
 }
 
-fn entry_of(decision: &Decision) -> Entry {
+pub(crate) fn entry_of(decision: &Decision) -> Entry {
     Entry {
         outcome: outcome_of(decision.outcome) as u8,
         basis: basis_of(decision.basis) as u8,

@@ -108,6 +108,17 @@ impl<R: Rules> Quota<R> {
         self.shared.spend_one(&self.shared.slices.of(key_id, limit, budget))
     }
 
+    /// Spend `count` from the slice that is held, or nothing. Never waits; has the slice refilled where it was too small,
+    /// so that who then waits in [`Quota::take_some`] leaves more for the next.
+    pub fn spend_all(&self, key_id: &str, limit: u32, budget: Budget, count: u32) -> bool {
+        let slice = self.shared.slices.of(key_id, limit, budget);
+        let spent = slice.spend_noting(count, self.shared.clock.now());
+        if spent != Spent::EnoughLeft && !self.is_local() {
+            self.shared.start_refill(slice.refill());
+        }
+        spent != Spent::NotHeld
+    }
+
     /// Spend one.
     pub async fn take(&self, key_id: &str, limit: u32, budget: Budget) -> Result<(), Refusal> {
         let slice = self.shared.slices.of(key_id, limit, budget);
@@ -172,7 +183,7 @@ impl<R: Rules> Shared<R> {
     }
 
     fn spend_one(self: &Arc<Self>, slice: &Arc<Slice<R>>) -> bool {
-        let spent = slice.spend_one(self.clock.now());
+        let spent = slice.spend_noting(1, self.clock.now());
         if spent == Spent::LittleLeft && !self.is_local() {
             self.start_refill(slice.refill());
         }

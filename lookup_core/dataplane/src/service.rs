@@ -29,7 +29,7 @@ use crate::metrics::Rpc;
 use crate::proto::lookup::v1::{StreamCheckRequest, StreamCheckResponse};
 use crate::refusal::{Reason, Refusal};
 use crate::status::status_of;
-use crate::stream::{Messages, answers_to};
+use crate::stream::{LARGEST_MESSAGE, Messages, answers_to};
 use crate::wire::{Garbled, ManyAsked, OneAsked};
 
 pub const NAME: &str = "nser.lookup.v1.LookupService";
@@ -139,7 +139,7 @@ impl LookupService {
     /// Answer any other call: a stream, or one that is not there.
     pub async fn converse(self: Arc<Self>, request: Request<Body>) -> Result<Response<Body>, Infallible> {
         if request.uri().path() == STREAM_CHECK {
-            let mut grpc = Grpc::new(StreamCodec::default()).max_decoding_message_size(LARGEST_CHECK);
+            let mut grpc = Grpc::new(StreamCodec::default()).max_decoding_message_size(LARGEST_MESSAGE);
             return Ok(grpc.streaming(Several(self), request).await);
         }
         Ok(Status::unimplemented("There is no such call here.").into_http())

@@ -13,16 +13,19 @@ use tonic::{Code, Status, Streaming};
 use crate::codec::Arrived;
 use crate::lookups::{Answered, Call, Lookups};
 use crate::metrics::Rpc;
+use crate::packed::{LARGEST_PACK, check_size, size_of};
 use crate::plane::draining;
 use crate::proto::lookup::v1::{Answer, StreamCheckRequest, StreamCheckResponse};
 use crate::refusal::Refusal;
-use crate::service::{LARGEST_CHECK, LookupService, unreadable, whole};
+use crate::service::{LookupService, unreadable, whole};
 use crate::status::status_of;
 
-/// Messages of one stream that may wait at a time for a revision or a budget; then no more are read.
-const IN_FLIGHT: usize = 256;
-/// Answers that may wait for the caller to read them; then no more messages are read.
-const UNREAD: usize = 256;
+/// Bytes of a message that are read: what it takes to name as many people as it may carry, at their longest.
+pub const LARGEST_MESSAGE: usize = 256 * 1024;
+/// Checks of one stream that may wait at a time for a revision or a budget; then no more messages are read.
+const IN_FLIGHT: usize = LARGEST_PACK;
+/// Messages of answers that may wait for the caller to read them; then no more messages are read.
+const UNREAD: usize = 64;
 
 /// The answers of one stream, as they come.
 pub struct Messages(mpsc::Receiver<Result<StreamCheckResponse, Status>>);
@@ -89,15 +92,16 @@ async fn converse(
                 Ok(Some(arrived)) => {
                     let begun = Instant::now();
                     let request = whole(arrived, "subject", "StreamCheckRequest")?;
-                    match service.lookups.check_at_once(&call, &request) {
+                    match at_once(&service.lookups, &call, &request) {
                         Err(refusal) => break Err(refusal),
-                        Ok(Answered::Now(answer)) => send(&service.lookups, answers, request.sequence, *answer, begun).await,
-                        Ok(Answered::Later) => {
-                            let Ok(slot) = slots.clone().acquire_owned().await else { return Ok(()) };
+                        Ok(Some(response)) => send(&service.lookups, answers, response, begun).await,
+                        Ok(None) => {
+                            let places = u32::try_from(size_of(&request)).unwrap_or(u32::MAX);
+                            let Ok(slot) = slots.clone().acquire_many_owned(places).await else { return Ok(()) };
                             let (lookups, call, answers) = (service.lookups.clone(), call.clone(), answers.clone());
                             later.spawn(async move {
-                                let answer = lookups.check_later(&call, &request).await?;
-                                send(&lookups, &answers, request.sequence, answer, begun).await;
+                                let response = after_waiting(&lookups, &call, &request).await?;
+                                send(&lookups, &answers, response, begun).await;
                                 drop(slot);
                                 Ok(())
                             });
@@ -105,7 +109,7 @@ async fn converse(
                     }
                 }
                 Err(status) if status.code() == Code::Cancelled => return Ok(()),
-                Err(status) => break Err(unreadable(&status, "subject", "StreamCheckRequest", LARGEST_CHECK)),
+                Err(status) => break Err(unreadable(&status, "subject", "StreamCheckRequest", LARGEST_MESSAGE)),
             },
         }
     };
@@ -121,13 +125,43 @@ async fn is_true(leaving: &mut watch::Receiver<bool>) {
     _ = leaving.wait_for(|leaving| *leaving).await; // the sender has gone: so has the connection
 }
 
-async fn send(lookups: &Lookups, answers: &Answers, sequence: u64, answer: Answer, begun: Instant) {
+/// Answer a message that need not wait; None where it must. An error ends the stream.
+fn at_once(
+    lookups: &Lookups,
+    call: &Call,
+    request: &StreamCheckRequest,
+) -> Result<Option<StreamCheckResponse>, Refusal> {
+    check_size(request)?;
+    if !request.more.is_empty() {
+        return lookups.check_pack_at_once(call, request);
+    }
+    Ok(match lookups.check_at_once(call, request)? {
+        Answered::Now(answer) => Some(to_one(request, *answer)),
+        Answered::Later => None,
+    })
+}
+
+async fn after_waiting(
+    lookups: &Lookups,
+    call: &Call,
+    request: &StreamCheckRequest,
+) -> Result<StreamCheckResponse, Refusal> {
+    if !request.more.is_empty() {
+        return lookups.check_pack_later(call, request).await;
+    }
+    Ok(to_one(request, lookups.check_later(call, request).await?))
+}
+
+fn to_one(request: &StreamCheckRequest, answer: Answer) -> StreamCheckResponse {
+    StreamCheckResponse {
+        sequence: request.sequence,
+        answer: Some(answer),
+        more: Vec::new(),
+    }
+}
+
+async fn send(lookups: &Lookups, answers: &Answers, response: StreamCheckResponse, begun: Instant) {
     // A caller that has gone reads no answer; the loop notices.
-    _ = answers
-        .send(Ok(StreamCheckResponse {
-            sequence,
-            answer: Some(answer),
-        }))
-        .await;
+    _ = answers.send(Ok(response)).await;
     lookups.tally.called(Rpc::Message, Code::Ok, begun.elapsed());
 }

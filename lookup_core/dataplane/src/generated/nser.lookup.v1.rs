@@ -93,7 +93,7 @@ pub struct BatchCheckResponse {
     #[prost(string, tag = "2")]
     pub revision: ::prost::alloc::string::String,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamCheckRequest {
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
@@ -103,9 +103,27 @@ pub struct StreamCheckRequest {
     pub purpose: i32,
     #[prost(message, optional, tag = "4")]
     pub consistency: ::core::option::Option<Consistency>,
+    #[prost(message, repeated, tag = "5")]
+    pub more: ::prost::alloc::vec::Vec<StreamCheckItem>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamCheckItem {
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    #[prost(message, optional, tag = "2")]
+    pub subject: ::core::option::Option<Subject>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamCheckResponse {
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    #[prost(message, optional, tag = "2")]
+    pub answer: ::core::option::Option<Answer>,
+    #[prost(message, repeated, tag = "3")]
+    pub more: ::prost::alloc::vec::Vec<StreamCheckAnswer>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamCheckAnswer {
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
     #[prost(message, optional, tag = "2")]

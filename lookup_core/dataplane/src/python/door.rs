@@ -4,11 +4,13 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::asked;
-use crate::proto::lookup::v1::Consistency;
+use crate::packed;
+use crate::proto::lookup::v1::{Consistency, StreamCheckRequest};
 use crate::refusal::Refusal;
 use crate::wire::{Asked, Garbled, ManyAsked, OneAsked};
 
-/// Reason and field for which the form of a message of `rpc` (Check, BatchCheck) is refused, or None.
+/// Reason and field for which the form of a message of `rpc` (Check, BatchCheck, StreamCheck) is refused, or None: for
+/// that of any check which it carries.
 #[pyfunction]
 pub fn refusal_of(rpc: &str, message: &[u8]) -> PyResult<Option<(&'static str, Option<&'static str>)>> {
     let unreadable = |Garbled| PyValueError::new_err("these bytes are no message");
@@ -23,7 +25,17 @@ pub fn refusal_of(rpc: &str, message: &[u8]) -> PyResult<Option<(&'static str, O
             asked::check_size(request.subjects.len())
                 .and_then(|()| form(request.purpose, request.consistency.as_ref(), &request.subjects))
         }
-        _ => return Err(PyValueError::new_err("Check or BatchCheck")),
+        "StreamCheck" => {
+            let request: StreamCheckRequest =
+                prost::Message::decode(message).map_err(|_| PyValueError::new_err("these bytes are no message"))?;
+            packed::check_size(&request).and_then(|()| {
+                let subjects: Result<Vec<Asked<'_>>, Refusal> = packed::checks(&request)
+                    .map(|(_, subject)| asked::subject_of(subject))
+                    .collect();
+                form(request.purpose, request.consistency.as_ref(), &subjects?)
+            })
+        }
+        _ => return Err(PyValueError::new_err("Check, BatchCheck or StreamCheck")),
     };
     Ok(read.err().map(|refusal| (refusal.reason.name(), refusal.field)))
 }

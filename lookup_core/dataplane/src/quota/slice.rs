@@ -31,7 +31,7 @@ struct State {
     share_at: Option<BootInstant>,
 }
 
-/// What became of spending one.
+/// What became of spending some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spent {
     NotHeld,
@@ -77,10 +77,10 @@ impl<R: Rules> Slice<R> {
         self.state.lock().spend::<R>(count, now)
     }
 
-    /// Spend one, and see whether more should be taken ahead.
-    pub fn spend_one(&self, now: BootInstant) -> Spent {
+    /// Spend `count`, and see whether more should be taken ahead.
+    pub fn spend_noting(&self, count: u32, now: BootInstant) -> Spent {
         let mut state = self.state.lock();
-        if !state.spend::<R>(1, now) {
+        if !state.spend::<R>(count, now) {
             return Spent::NotHeld;
         }
         let is_low = state.left < state.size - state.left && !state.refilling;

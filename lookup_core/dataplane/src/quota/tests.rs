@@ -126,6 +126,21 @@ async fn a_slice_is_filled_up_before_it_is_empty() {
 }
 
 #[tokio::test]
+async fn many_are_spent_together_or_not_at_all_and_the_slice_is_filled_up_behind_them() {
+    let fake = Fake::holding(1_000_000);
+    let quota = quota::<Kept>(&fake);
+    assert!(!quota.spend_all(KEY, LIMIT, Budget::People, 20)); // nothing is held yet, and nothing was spent
+    until("a refill has begun by itself", || {
+        quota.spend_all(KEY, LIMIT, Budget::People, 20)
+    })
+    .await;
+    assert!(quota.spend_all(KEY, LIMIT, Budget::People, 20)); // 40 of 50
+    until("it was filled up", || fake.trips() >= 2).await;
+    assert!(!quota.spend_all(KEY, LIMIT, Budget::People, 51)); // more than is ever held ahead
+    assert!(fake.takes.lock().iter().all(|take| take.demand == 0));
+}
+
+#[tokio::test]
 async fn what_is_held_ahead_is_shared_by_the_live_replicas() {
     let fake = Fake::holding(1_000_000);
     let quota = quota::<Kept>(&fake);

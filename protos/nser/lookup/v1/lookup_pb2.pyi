@@ -388,6 +388,7 @@ class StreamCheckRequest(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Chosen by the caller, echoed in the answer."""
     purpose: Global___Purpose.ValueType
@@ -395,6 +396,12 @@ class StreamCheckRequest(_message.Message):
     def subject(self) -> Global___Subject: ...
     @_builtins.property
     def consistency(self) -> Global___Consistency: ...
+    @_builtins.property
+    def more(self) -> _containers.RepeatedCompositeFieldContainer[Global___StreamCheckItem]:
+        """Further checks of the same purpose and consistency, sent in this message to spare the cost of their own. Each is
+        charged, logged and answered by itself; one that is refused spoils no other. A message carries 256 checks in all.
+        """
+
     def __init__(
         self,
         *,
@@ -402,17 +409,73 @@ class StreamCheckRequest(_message.Message):
         subject: Global___Subject | None = ...,
         purpose: Global___Purpose.ValueType = ...,
         consistency: Global___Consistency | None = ...,
+        more: _abc.Iterable[Global___StreamCheckItem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "purpose", b"purpose", "sequence", b"sequence", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "more", b"more", "purpose", b"purpose", "sequence", b"sequence", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamCheckRequest: _TypeAlias = StreamCheckRequest  # noqa: Y015
 
 @_typing.final
+class StreamCheckItem(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """As StreamCheckRequest.sequence: unlike every other of the message."""
+    @_builtins.property
+    def subject(self) -> Global___Subject: ...
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        subject: Global___Subject | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamCheckItem: _TypeAlias = StreamCheckItem  # noqa: Y015
+
+@_typing.final
 class StreamCheckResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    @_builtins.property
+    def answer(self) -> Global___Answer: ...
+    @_builtins.property
+    def more(self) -> _containers.RepeatedCompositeFieldContainer[Global___StreamCheckAnswer]:
+        """The answers to the further checks of the same message: one for each, each with its sequence. Empty when the message
+        carried one check.
+        """
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        answer: Global___Answer | None = ...,
+        more: _abc.Iterable[Global___StreamCheckAnswer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "more", b"more", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamCheckResponse: _TypeAlias = StreamCheckResponse  # noqa: Y015
+
+@_typing.final
+class StreamCheckAnswer(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
@@ -432,4 +495,4 @@ class StreamCheckResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___StreamCheckResponse: _TypeAlias = StreamCheckResponse  # noqa: Y015
+Global___StreamCheckAnswer: _TypeAlias = StreamCheckAnswer  # noqa: Y015

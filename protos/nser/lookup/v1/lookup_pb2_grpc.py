@@ -70,7 +70,8 @@ class LookupServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamCheck(self, request_iterator, context):
-        """Checks over one long-lived stream; answers carry the request's `sequence` and may come in another order.
+        """Checks over one long-lived stream; answers carry the request's `sequence` and may come in another order. A message
+        carries one check or several; the answers to it come in one message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

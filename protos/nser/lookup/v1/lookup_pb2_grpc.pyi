@@ -38,7 +38,9 @@ class LookupServiceStub:
     never missing.
     """
     StreamCheck: _grpc.StreamStreamMultiCallable[_lookup_pb2.StreamCheckRequest, _lookup_pb2.StreamCheckResponse]
-    """Checks over one long-lived stream; answers carry the request's `sequence` and may come in another order."""
+    """Checks over one long-lived stream; answers carry the request's `sequence` and may come in another order. A message
+    carries one check or several; the answers to it come in one message.
+    """
 
 @_typing.type_check_only
 class LookupServiceAsyncStub(LookupServiceStub):
@@ -50,7 +52,9 @@ class LookupServiceAsyncStub(LookupServiceStub):
     never missing.
     """
     StreamCheck: _aio.StreamStreamMultiCallable[_lookup_pb2.StreamCheckRequest, _lookup_pb2.StreamCheckResponse]  # type: ignore[assignment]
-    """Checks over one long-lived stream; answers carry the request's `sequence` and may come in another order."""
+    """Checks over one long-lived stream; answers carry the request's `sequence` and may come in another order. A message
+    carries one check or several; the answers to it come in one message.
+    """
 
 class LookupServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -77,6 +81,8 @@ class LookupServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_lookup_pb2.StreamCheckRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_lookup_pb2.StreamCheckResponse], _abc.AsyncIterator[_lookup_pb2.StreamCheckResponse]]:
-        """Checks over one long-lived stream; answers carry the request's `sequence` and may come in another order."""
+        """Checks over one long-lived stream; answers carry the request's `sequence` and may come in another order. A message
+        carries one check or several; the answers to it come in one message.
+        """
 
 def add_LookupServiceServicer_to_server(servicer: LookupServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
