@@ -90,9 +90,9 @@ async def test_a_late_answer_meets_no_other_question(pair: tuple[RegisterDouble,
     gate = double.held = asyncio.Event()
     async with a_client(double) as client:
         stream = client._stream(0)
-        request = lookup_pb2.CheckRequest(subject=lookup_pb2.Subject(phone=OTIENO))
-        patient = asyncio.create_task(stream.ask(request, 20))
-        hasty = asyncio.create_task(stream.ask(request, 20))
+        subject = lookup_pb2.Subject(phone=OTIENO)
+        patient = stream.ask(subject, 0, 20)
+        hasty = stream.ask(subject, 0, 20)
         await eventually(lambda: len(double.called("StreamCheck")) == 2)
         hasty.cancel()
         await asyncio.wait([hasty])

@@ -9,11 +9,10 @@ import asyncio
 import time
 from typing import Any
 
-from nser.lookup.v1 import lookup_pb2
 from nser_bridge.coalescer import Caller, Coalescer, Lane, Place
 from nser_client import AsyncClient, Decision, Subject
 from nser_client.rpcs import STREAM_CHECK
-from nser_client.stream import CheckStream
+from nser_client.stream import Answered, CheckStream, Who
 
 
 class JoinsInFlight(Coalescer):
@@ -48,15 +47,15 @@ class StreamThatJoins(CheckStream):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._under_way: dict[bytes, asyncio.Task[lookup_pb2.CheckResponse]] = {}
+        self._under_way: dict[str, asyncio.Future[Answered]] = {}
 
-    async def ask(self, request: lookup_pb2.CheckRequest, timeout_s: float) -> lookup_pb2.CheckResponse:
-        about = request.SerializeToString(deterministic=True)
-        task = self._under_way.get(about)
-        if task is None:
-            task = self._under_way[about] = asyncio.create_task(super().ask(request, timeout_s))
-            task.add_done_callback(lambda _: self._under_way.pop(about, None))
-        return await asyncio.shield(task)
+    def ask(self, subject: Who, purpose: int, timeout_s: float) -> asyncio.Future[Answered]:
+        about = f"{subject!r} {purpose}"
+        answer = self._under_way.get(about)
+        if answer is None:
+            answer = self._under_way[about] = super().ask(subject, purpose, timeout_s)
+            answer.add_done_callback(lambda _: self._under_way.pop(about, None))
+        return asyncio.shield(answer)
 
 
 class ClientThatJoins(AsyncClient):

@@ -63,6 +63,7 @@ class RegisterDouble:
     held: asyncio.Event | None = None  # while set and unset: answers are looked up, and kept back
     delay_s: Callable[[], float] | None = None  # how long each answer, already looked up, is under way
     streams: int = 0
+    messages: int = 0  # that came over streams; each carries one check or several
     address: str = ""
     _server: grpc.aio.Server | None = None
 
@@ -190,6 +191,22 @@ def _purpose(number: lookup_pb2.Purpose.ValueType) -> Purpose:
     )
 
 
+def _checks_of(message: lookup_pb2.StreamCheckRequest) -> list[lookup_pb2.StreamCheckRequest]:
+    """The checks that a message carries, each as a message of its own."""
+    first, further = lookup_pb2.StreamCheckRequest(), list(message.more)
+    first.CopyFrom(message)
+    first.ClearField("more")
+    return [
+        first,
+        *(
+            lookup_pb2.StreamCheckRequest(
+                sequence=item.sequence, subject=item.subject, purpose=message.purpose
+            )
+            for item in further
+        ),
+    ]
+
+
 @dataclass
 class _Lookup(lookup_pb2_grpc.LookupServiceServicer):
     double: RegisterDouble
@@ -218,20 +235,27 @@ class _Lookup(lookup_pb2_grpc.LookupServiceServicer):
         answers: asyncio.Queue[lookup_pb2.StreamCheckResponse | Refused | None] = asyncio.Queue()
         waiting: set[asyncio.Task[None]] = set()
 
-        async def answer_one(request: lookup_pb2.StreamCheckRequest) -> None:
+        async def answer_one(check: lookup_pb2.StreamCheckRequest) -> lookup_pb2.StreamCheckAnswer:
+            response = self.double.judge("StreamCheck", check, context, _purpose(check.purpose))
+            answer = response.answer if isinstance(response, lookup_pb2.CheckResponse) else None
+            answer = answer or self.double.look_up(check.subject)
+            await self.double.may_answer()
+            return lookup_pb2.StreamCheckAnswer(sequence=check.sequence, answer=answer)
+
+        async def answer_message(request: lookup_pb2.StreamCheckRequest) -> None:
             try:
-                response = self.double.judge("StreamCheck", request, context, _purpose(request.purpose))
+                first, *more = await asyncio.gather(*map(answer_one, _checks_of(request)))
             except Refused as refused:
                 await answers.put(refused)
                 return
-            answer = response.answer if isinstance(response, lookup_pb2.CheckResponse) else None
-            answer = answer or self.double.look_up(request.subject)
-            await self.double.may_answer()
-            await answers.put(lookup_pb2.StreamCheckResponse(sequence=request.sequence, answer=answer))
+            await answers.put(
+                lookup_pb2.StreamCheckResponse(sequence=first.sequence, answer=first.answer, more=more)
+            )
 
         async def read() -> None:
             async for request in request_iterator:
-                task = asyncio.create_task(answer_one(request))
+                self.double.messages += 1
+                task = asyncio.create_task(answer_message(request))
                 waiting.add(task)
                 task.add_done_callback(waiting.discard)
             await answers.put(None)

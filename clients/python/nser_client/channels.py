@@ -124,6 +124,8 @@ class AsyncChannels(_Channels[grpc.aio.Channel]):
 
     def check_process(self) -> None:
         """Raise Misuse where the channels are another process's or another event loop's, or closed."""
+        if self._loop is asyncio.get_running_loop() and not self._closed:
+            return  # in this process, then: asyncio has no running loop in a forked child
         super().check_process()
         if self._loop is None:
             self._loop = asyncio.get_running_loop()

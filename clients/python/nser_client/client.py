@@ -11,21 +11,30 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from copy import copy
-from functools import update_wrapper
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from functools import update_wrapper, wraps
+from time import monotonic
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from google.protobuf.message import Message
 
+from nser.lookup.v1.lookup_pb2 import CheckRequest
 from nser_client.channels import AsyncChannels, BlockingChannels, Metadata
+from nser_client.decision import Decision, decision_from
 from nser_client.errors import InternalFault, InvalidRequest, NotBuilt, NotPermitted, NserError
 from nser_client.options import Options
 from nser_client.plans import Plans
+from nser_client.requests import check_request, consistency_message, subject_fields
 from nser_client.retry import Ask, Pause, Plan, Replicas, Retry
-from nser_client.rpcs import CHECK, HEALTH_PATH, HEALTH_SERVING, STREAM_CHECK
-from nser_client.stream import CheckStream
+from nser_client.rpcs import HEALTH_PATH, HEALTH_SERVING, STREAM_CHECK
+from nser_client.stream import Answered, CheckStream
+from nser_client.vocabulary import Outcome, Purpose, number_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Tried = Answered | NserError | None
+"""What came of a step; None when it has not been taken."""
+
+_INDETERMINATE: Final = Outcome.INDETERMINATE
 
 
 def _blocking(plan: Callable[Concatenate[Plans, P], Plan[T]]) -> Callable[Concatenate[Client, P], T]:
@@ -114,6 +123,7 @@ class AsyncClient:
     def __init__(self, *, replicas: Sequence[str], **options: Any) -> None:
         self.options = Options(replicas=replicas, **options)
         self._replicas = Replicas(len(self.options.replicas))
+        self._check_timeout_s = self.options.check_timeout_ms / 1000
         self._channels = AsyncChannels(self.options)
         self._owns_channels = True
         self._speak_with(self.options.api_key, None)
@@ -133,31 +143,75 @@ class AsyncClient:
         other._speak_with(api_key, correlation_id)
         return other
 
-    async def _run(self, plan: Plan[T]) -> T:
+    @wraps(Plans.check)
+    async def check(
+        self,
+        *,
+        phone: str | None = None,
+        id_number: str | None = None,
+        id_type: str | None = None,
+        bst: str | None = None,
+        purpose: str = Purpose.EXCLUSION,
+        at_least: str | None = None,
+        fully_consistent: bool = False,
+        ensure_bst: bool = False,
+    ) -> Decision:
+        self._channels.check_process()
+        subject = subject_fields(phone, id_number, id_type, bst)
+        number = number_of(Purpose, purpose, field="purpose")
+        consistency = consistency_message(at_least, fully_consistent)
+        begun, server = monotonic(), self._replicas.first()
+        tried: Tried = None
+        if consistency is None:
+            # Most checks are asked once and answered. That is done here, for a part of what a plan costs; whatever
+            # else comes of it is handed to the plan, as what came of its first step.
+            try:
+                tried = await self._stream(server).ask(subject, number, self._check_timeout_s)
+            except NserError as error:
+                tried = error
+            else:
+                decision = decision_from(tried.answer)
+                if decision.outcome is not _INDETERMINATE and decision.error is None and not ensure_bst:
+                    return decision
+        request, deadline = check_request(subject, number, consistency), begun + self._check_timeout_s
+        return await self._run(
+            self._plans.decide(request, deadline, ensure_bst=ensure_bst, first=server), tried
+        )
+
+    async def _run(self, plan: Plan[T], tried: Tried = None) -> T:
+        """Do what the plan says. `tried` is what came of its first step, where this was taken already."""
         self._channels.check_process()
         try:
             step = next(plan)
             while True:
                 try:
-                    answer = await self._do(step)
+                    answer = await self._do(step, tried)
                 except NserError as error:
                     step = plan.throw(error)
                 else:
                     step = plan.send(answer)
+                tried = None
         except StopIteration as end:
             result: T = end.value
             return result
 
-    async def _do(self, step: Ask | Pause) -> Message | None:
+    async def _do(self, step: Ask | Pause, tried: Tried) -> Message | None:
         if isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
             return None
-        if step.rpc is CHECK and not step.request.HasField("consistency"):
+        if isinstance(step.request, CheckRequest) and not step.request.HasField("consistency"):
             try:
-                return await self._stream(step.server).ask(step.request, step.timeout_s)  # type: ignore[arg-type]
+                return await self._through_the_stream(step, step.request, tried)
             except (InvalidRequest, NotPermitted, NotBuilt, InternalFault):
                 pass  # the stream itself was refused; whose message was at fault shows when each is asked alone
         return await self._channels.ask(step, self._metadata)
+
+    async def _through_the_stream(self, step: Ask, request: CheckRequest, tried: Tried) -> Message:
+        if isinstance(tried, NserError):
+            raise tried
+        if tried is not None:
+            return tried
+        return await self._stream(step.server).ask(request.subject, request.purpose, step.timeout_s)
 
     def _stream(self, server: int) -> CheckStream:
         stream = self._streams.get(server)
@@ -189,7 +243,6 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    check = _awaited(Plans.check)
     check_many = _awaited(Plans.check_many)
     register = _awaited(Plans.register)
     extend = _awaited(Plans.extend)

@@ -13,10 +13,15 @@ from typing import Final, NoReturn
 from nser.lookup.v1 import lookup_pb2
 from nser_client.errors import NserError
 from nser_client.statuses import of_item
-from nser_client.vocabulary import Basis, IndeterminateReason, Outcome, RiskLevel, word_of
+from nser_client.vocabulary import Basis, IndeterminateReason, Outcome, RiskLevel, words_of
 
 UNKNOWN_ANSWER: Final = "UNKNOWN_ANSWER"
 """The reason when an answer came and this version cannot read it: upgrade, and deny meanwhile."""
+
+_OUTCOMES: Final = words_of(Outcome)
+_BASES: Final = words_of(Basis)
+_REASONS: Final = words_of(IndeterminateReason)
+_RISK_LEVELS: Final = words_of(RiskLevel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +66,27 @@ def unknown_answer() -> Decision:
 
 def decision_from(answer: lookup_pb2.Answer, revision: str = "") -> Decision:
     """Read one answer; `revision` is the batch's, for answers that do not repeat it."""
-    outcome = word_of(Outcome, answer.outcome)
+    outcome = _OUTCOMES.get(answer.outcome)
     error = of_item(answer.error) if answer.HasField("error") else None
     if outcome is None or (outcome is Outcome.NOT_EXCLUDED and (error or answer.basis or answer.reason)):
         return Decision(Outcome.INDETERMINATE, reason=UNKNOWN_ANSWER, error=error)
-    return Decision(
+    return Decision(  # by position: this is made for every person who is asked about
         outcome,
-        basis=word_of(Basis, answer.basis) if outcome is Outcome.EXCLUDED else None,
-        reason=_reason(answer, error) if outcome is Outcome.INDETERMINATE else None,
-        bst=answer.bst or None,
-        risk_level=word_of(RiskLevel, answer.risk_level) or RiskLevel.UNKNOWN,
-        requires_screening=answer.requires_screening,
-        last_assessment=answer.last_assessment.ToDatetime(UTC)
-        if answer.HasField("last_assessment")
-        else None,
-        previously_excluded=answer.previously_excluded,
-        revision=answer.revision or revision or None,
-        bst_rotated=answer.bst_rotated,
-        error=error,
+        _BASES.get(answer.basis) if outcome is Outcome.EXCLUDED else None,
+        _reason(answer, error) if outcome is Outcome.INDETERMINATE else None,
+        answer.bst or None,
+        _RISK_LEVELS.get(answer.risk_level, RiskLevel.UNKNOWN),
+        answer.requires_screening,
+        answer.last_assessment.ToDatetime(UTC) if answer.HasField("last_assessment") else None,
+        answer.previously_excluded,
+        answer.revision or revision or None,
+        answer.bst_rotated,
+        error,
     )
 
 
 def _reason(answer: lookup_pb2.Answer, error: NserError | None) -> str:
-    if word := word_of(IndeterminateReason, answer.reason):
+    if word := _REASONS.get(answer.reason):
         return word
     return error.reason if error is not None else UNKNOWN_ANSWER
 

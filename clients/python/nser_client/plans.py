@@ -61,14 +61,29 @@ class Plans:
         `bst` is None and the answer stands. An outage answers INDETERMINATE, unless the client was made with
         raise_on_outage. Raises InvalidRequest, CredentialsInvalid, NotPermitted and their like.
         """
-        subject = Subject(phone=phone, id_number=id_number, id_type=id_type, bst=bst)
-        request = requests.check_request(subject, purpose, at_least, fully_consistent)
+        request = requests.check_request(
+            requests.subject_fields(phone, id_number, id_type, bst),
+            number_of(Purpose, purpose, field="purpose"),
+            requests.consistency_message(at_least, fully_consistent),
+        )
+        return (yield from self.decide(request, self.check_deadline(), ensure_bst=ensure_bst))
+
+    def check_deadline(self) -> float:
+        """Return when a check that begins now is given up."""
+        return self._retry.deadline(self._options.check_timeout_ms / 1000)
+
+    def decide(
+        self,
+        request: lookup_pb2.CheckRequest,
+        deadline: float,
+        *,
+        ensure_bst: bool,
+        first: int | None = None,
+    ) -> Plan[Decision]:
+        """Ask about one person until `deadline`, the replica `first` before others; see `check`."""
         try:
             response = yield from self._retry.ask_a_replica(
-                rpcs.CHECK,
-                request,
-                self._options.check_timeout_ms / 1000,
-                lambda response: is_stale(response.answer),
+                rpcs.CHECK, request, deadline, lambda response: is_stale(response.answer), first=first
             )
             decision = decision_from(response.answer)
             if decision.error is not None:
@@ -77,7 +92,7 @@ class Plans:
             if self._options.raise_on_outage:
                 raise
             decision = denied(error)
-        if ensure_bst and decision.bst is None and not bst:
+        if ensure_bst and decision.bst is None and not request.subject.bst:
             return (yield from self._with_bst(decision, request.subject))
         return decision
 
@@ -123,7 +138,7 @@ class Plans:
             response = yield from self._retry.ask_a_replica(
                 rpcs.BATCH_CHECK,
                 request,
-                timeout_s,
+                self._retry.deadline(timeout_s),
                 lambda response: any(is_stale(a) for a in response.answers),
             )
         except Outage as error:

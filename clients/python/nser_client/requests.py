@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from nser.lookup.v1 import lookup_pb2
 from nser.register.v1 import register_pb2
-from nser.type.v1 import identity_pb2
 from nser_client.errors import BatchTooLarge, InvalidRequest
 from nser_client.vocabulary import Channel, DocumentType, Period, Purpose, number_of
 
 LARGEST_BATCH: Final = 10_000
+
+Fields = dict[str, Any]
+"""A message by the names of its fields, for many times the speed of making one: it is made where it is sent."""
+
+_NATIONAL_ID: Final = number_of(DocumentType, DocumentType.NATIONAL_ID, field="id_type")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +42,11 @@ def text(value: str, field: str) -> str:
     """Return `value` if it can be sent. Raises InvalidRequest: a lone surrogate is in no UTF-8."""
     if not isinstance(value, str):
         raise InvalidRequest(f"{field} must be text.", field=field)
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InvalidRequest(f"{field} is not valid Unicode text.", field=field) from None
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequest(f"{field} is not valid Unicode text.", field=field) from None
     return value
 
 
@@ -57,31 +62,44 @@ def date_text(value: str | date | None, field: str) -> str:
     return value.isoformat() if isinstance(value, date) else text(value, field)
 
 
-def document_message(id_number: str | None, id_type: str | None) -> identity_pb2.Document | None:
+def document_fields(id_number: str | None, id_type: str | None) -> Fields | None:
     """Return the document, or None when no number is given."""
     if not id_number:
         if id_type:
             raise InvalidRequest("id_type needs an id_number beside it.", field="id_number")
         return None
-    number = number_of(DocumentType, id_type or DocumentType.NATIONAL_ID, field="id_type")
-    return identity_pb2.Document(type=number, number=text(id_number, "id_number"))
+    number = number_of(DocumentType, id_type, field="id_type") if id_type else _NATIONAL_ID
+    return {"type": number, "number": text(id_number, "id_number")}
+
+
+def subject_fields(phone: str | None, id_number: str | None, id_type: str | None, bst: str | None) -> Fields:
+    """Return the subject as sent. Raises InvalidRequest when nobody, or somebody twice, is named."""
+    if bst:
+        if phone or id_number or id_type:
+            raise InvalidRequest("A bst stands alone: leave phone and document out.", field="bst")
+        return {"bst": text(bst, "bst")}
+    document = document_fields(id_number, id_type)
+    if phone:
+        fields: Fields = {"phone": text(phone, "phone")}
+    elif document is None:
+        raise InvalidRequest("Nobody is named: give phone, id_number, both, or bst.", field="phone")
+    else:
+        fields = {}
+    if document is not None:
+        fields["document"] = document
+    return fields
 
 
 def subject_message(subject: Subject | Mapping[str, str]) -> lookup_pb2.Subject:
-    """Return the subject as sent. Raises InvalidRequest when nobody, or somebody twice, is named."""
+    """Return the subject as sent. Raises as `subject_fields` does, and for a mapping with other keys."""
     if isinstance(subject, Mapping):
         try:
             subject = Subject(**subject)
         except TypeError:
             raise InvalidRequest("A subject has phone, id_number, id_type, bst, and nothing else.") from None
-    if subject.bst:
-        if subject.phone or subject.id_number or subject.id_type:
-            raise InvalidRequest("A bst stands alone: leave phone and document out.", field="bst")
-        return lookup_pb2.Subject(bst=text(subject.bst, "bst"))
-    document = document_message(subject.id_number, subject.id_type)
-    if not subject.phone and document is None:
-        raise InvalidRequest("Nobody is named: give phone, id_number, both, or bst.", field="phone")
-    return lookup_pb2.Subject(phone=text(subject.phone or "", "phone"), document=document)
+    return lookup_pb2.Subject(
+        **subject_fields(subject.phone, subject.id_number, subject.id_type, subject.bst)
+    )
 
 
 def consistency_message(at_least: str | None, fully_consistent: bool) -> lookup_pb2.Consistency | None:
@@ -94,13 +112,13 @@ def consistency_message(at_least: str | None, fully_consistent: bool) -> lookup_
 
 
 def check_request(
-    subject: Subject, purpose: str, at_least: str | None, fully_consistent: bool
+    subject: Fields, purpose: int, consistency: lookup_pb2.Consistency | None
 ) -> lookup_pb2.CheckRequest:
     """Return the request for one person."""
     return lookup_pb2.CheckRequest(
-        subject=subject_message(subject),
-        purpose=number_of(Purpose, purpose, field="purpose"),
-        consistency=consistency_message(at_least, fully_consistent),
+        subject=subject,  # type: ignore[arg-type]
+        purpose=purpose,  # type: ignore[arg-type]
+        consistency=consistency,
     )
 
 
@@ -156,7 +174,7 @@ def register_request(registration: Registration, request_id: str) -> register_pb
     request = register_pb2.RegisterRequest(
         request_id=request_id,
         phone=text(registration.phone, "phone"),
-        document=document_message(registration.id_number, registration.id_type),
+        document=document_fields(registration.id_number, registration.id_type),  # type: ignore[arg-type]
         date_of_birth=date_text(registration.date_of_birth, "date_of_birth"),
         period=number_of(Period, registration.period, field="period"),
         county=county,

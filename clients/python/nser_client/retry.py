@@ -81,16 +81,21 @@ class Retry:
         self._now = now
         self._dice = dice
 
+    def deadline(self, timeout_s: float) -> float:
+        """Return when a call that begins now is given up."""
+        return self._now() + timeout_s
+
     def ask_a_replica(
         self,
         rpc: Rpc[Request, Response],
         request: Request,
-        timeout_s: float,
+        deadline: float,
         is_stale: Callable[[Response], bool],
+        *,
+        first: int | None = None,
     ) -> Plan[Response]:
-        """Ask replicas until one answers. Raises the last NserError."""
-        deadline = self._now() + timeout_s
-        server = self.replicas.first()
+        """Ask replicas, beginning with `first`, until one answers. Raises the last NserError."""
+        server = self.replicas.first() if first is None else first
         stale: Response | None = None
         attempts = max(2, min(self.replicas.count, _MOST_REPLICAS_ASKED))
         for attempt in range(attempts):

@@ -159,6 +159,11 @@ def number_of(kind: type[StrEnum], word: str, *, field: str) -> Any:
     return number
 
 
+def words_of(kind: type[W]) -> Mapping[int, W]:
+    """Return every word of a kind by its number, for those who read many."""
+    return {number: word for number, word in _WORDS[kind].items() if isinstance(word, kind)}
+
+
 def word_of(kind: type[W], number: int) -> W | None:
     """Return the word that `number` stands for, or None for UNSPECIFIED and for numbers of a later version."""
     word = _WORDS[kind].get(number)

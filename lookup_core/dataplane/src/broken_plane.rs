@@ -32,6 +32,7 @@ pub mod lookups;
 pub mod metrics;
 #[path = "broken/on_processes.rs"]
 mod on_processes;
+pub mod packed;
 pub mod people;
 pub mod phone;
 pub mod plane;

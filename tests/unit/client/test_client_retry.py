@@ -56,7 +56,9 @@ class World:
 
     def check(self, timeout_s: float = 0.5) -> Any:
         return self.run(
-            self.retry.ask_a_replica(CHECK, REQUEST, timeout_s, lambda response: response is STALE)
+            self.retry.ask_a_replica(
+                CHECK, REQUEST, self.retry.deadline(timeout_s), lambda response: response is STALE
+            )
         )
 
     def register(self, timeout_s: float = 10) -> Any:
