@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 
-use crate::answer::{self, answer_from, basis_of, outcome_of, refused_item};
+use crate::answer::{self, basis_of, outcome_of, refused_item};
 use crate::asked::{self, Freshness};
 use crate::authentication::{self, Presented, check_permitted, tells_previous};
 use crate::budgets::Budget;
@@ -19,8 +19,8 @@ use crate::index::Credential;
 use crate::log::{Asking, Entry};
 use crate::metrics::{OUTCOMES, Rpc, Tally};
 use crate::plane::{Plane, register_stale};
-use crate::proto::lookup::v1::{Answer, Outcome, Purpose, StreamCheckRequest};
-use crate::refusal::{Reason, Refusal};
+use crate::proto::lookup::v1::{Outcome, Purpose};
+use crate::refusal::Refusal;
 use crate::wire::{Asked, ManyAsked, OneAsked};
 
 /// Items of a batch that are looked up together: their ways to the memory overlap.
@@ -45,13 +45,6 @@ pub struct Lookups {
     pub tally: Arc<Tally>,
 }
 
-/// What a message of a stream came to.
-pub enum Answered {
-    Now(Box<Answer>),
-    /// It has to wait: for a revision or for its budget.
-    Later,
-}
-
 impl Lookups {
     pub(crate) fn admit(&self, call: &Call) -> Result<Arc<Credential>, Refusal> {
         authentication::admit(&self.plane, &call.presented)
@@ -73,7 +66,7 @@ impl Lookups {
             reach(&self.plane, &fresh, call.deadline).await?;
             credential = self.admit(call)?; // it may have been revoked meanwhile
         }
-        let (decision, revision) = self.decide(Rpc::Check, call, &credential, purpose, &asked)?;
+        let (decision, revision) = self.decide(call, &credential, purpose, &asked)?;
         let mut answer = Vec::with_capacity(ANSWER);
         answer::write(&mut answer, &decision, &revision, tells_previous(&credential));
         answer::bytes(out, 1, &answer);
@@ -127,67 +120,11 @@ impl Lookups {
         Ok((request.subjects.len(), None))
     }
 
-    /// Answer one message of a stream if it need not wait. An error ends the stream: CREDENTIALS_INVALID, DRAINING.
-    pub fn check_at_once(&self, call: &Call, request: &StreamCheckRequest) -> Result<Answered, Refusal> {
-        let answered = self.admit(call).and_then(|credential| {
-            let asked = asked::subject_of(request.subject.as_ref().map(Asked::from))?;
-            let purpose = asked::purpose_from(request.purpose)?;
-            let fresh = asked::freshness_from(request.consistency.as_ref())?;
-            check_permitted(&credential, purpose)?;
-            let quota = &self.plane.quota;
-            if fresh != Freshness::AsTheLease
-                || !quota.spend(&credential.key_id, credential.people_per_second, Budget::People)
-            {
-                return Ok(Answered::Later);
-            }
-            let answer = self.answer(Rpc::StreamCheck, call, &credential, purpose, &asked)?;
-            Ok(Answered::Now(Box::new(answer)))
-        });
-        answered.or_else(|refusal| Ok(Answered::Now(Box::new(self.refused_message(refusal)?))))
-    }
-
-    /// Answer a message that `check_at_once` could not.
-    pub async fn check_later(&self, call: &Call, request: &StreamCheckRequest) -> Result<Answer, Refusal> {
-        match self.wait_and_check(call, request).await {
-            Ok(answer) => Ok(answer),
-            Err(refusal) => self.refused_message(refusal),
-        }
-    }
-
-    async fn wait_and_check(&self, call: &Call, request: &StreamCheckRequest) -> Result<Answer, Refusal> {
-        let credential = self.admit(call)?;
-        let asked = asked::subject_of(request.subject.as_ref().map(Asked::from))?;
-        let purpose = asked::purpose_from(request.purpose)?;
-        let fresh = asked::freshness_from(request.consistency.as_ref())?;
-        check_permitted(&credential, purpose)?;
-        self.plane
-            .quota
-            .take(&credential.key_id, credential.people_per_second, Budget::People)
-            .await?;
-        asked::check_constraints(&asked)?;
-        reach(&self.plane, &fresh, None).await?; // the stream's deadline is not this message's
-        let credential = self.admit(call)?;
-        self.answer(Rpc::StreamCheck, call, &credential, purpose, &asked)
-    }
-
     // -- inside
-
-    fn answer(
-        &self,
-        rpc: Rpc,
-        call: &Call,
-        credential: &Credential,
-        purpose: Purpose,
-        asked: &Asked<'_>,
-    ) -> Result<Answer, Refusal> {
-        let (decision, revision) = self.decide(rpc, call, credential, purpose, asked)?;
-        Ok(answer_from(&decision, revision.to_string(), tells_previous(credential)))
-    }
 
     /// The decision, and the revision token that goes with it.
     fn decide(
         &self,
-        rpc: Rpc,
         call: &Call,
         credential: &Credential,
         purpose: Purpose,
@@ -199,12 +136,13 @@ impl Lookups {
         self.look_up(&[subject], |decision| decided = Some(decision));
         let decision = decided.ok_or_else(register_stale)?;
         self.note(call, credential, purpose, revision_no, &[entry_of(&decision)]);
-        self.tally.answered(rpc, outcome_of(decision.outcome) as usize, 1);
+        self.tally
+            .answered(Rpc::Check, outcome_of(decision.outcome) as usize, 1);
         Ok((decision, self.told(&revision)))
     }
 
     /// The revision that an answer tells: the one from before its look-ups.
-    fn told(&self, before: &Arc<str>) -> Arc<str> {
+    pub(crate) fn told(&self, before: &Arc<str>) -> Arc<str> {
         let after = || self.revision().map_or_else(|_| before.clone(), |(_, token)| token);
         in_force::Freshness::told(before.clone(), after)
     }
@@ -217,21 +155,6 @@ impl Lookups {
 
     pub(crate) fn look_up(&self, subjects: &[Subject], tell: impl FnMut(Decision)) {
         check_current::<Checking, _>(&self.plane.lease, || self.plane.ready_index().ok(), subjects, tell);
-    }
-
-    pub(crate) fn refused_message(&self, refusal: Refusal) -> Result<Answer, Refusal> {
-        if matches!(refusal.reason, Reason::CredentialsInvalid | Reason::Draining) {
-            return Err(refusal);
-        }
-        self.tally
-            .answered(Rpc::StreamCheck, Outcome::Indeterminate as usize, 1);
-        // Without a lease nobody is authenticated, so nothing is looked up for them (SAFETY.md 19).
-        let revision = if refusal.reason == Reason::RegisterStale {
-            String::new()
-        } else {
-            self.revision().map(|(_, token)| token.to_string()).unwrap_or_default()
-        };
-        Ok(refused_item(&refusal, revision))
     }
 
     pub(crate) fn note(

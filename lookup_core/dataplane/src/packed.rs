@@ -1,4 +1,4 @@
-//! A message of a stream that carries several checks: admitted, charged and noted together, each answered by itself.
+//! A message of a stream, which carries one check or several: admitted, charged and noted together, each answered by itself.
 //!
 //! The checks of a message share its caller, purpose and consistency, and the revision that their answers name. One that
 //! is refused alone spoils no other.
@@ -15,7 +15,7 @@ use crate::index::Credential;
 use crate::lookups::{Call, GROUP, Lookups, entry_of};
 use crate::metrics::{OUTCOMES, Rpc};
 use crate::plane::register_stale;
-use crate::proto::lookup::v1::{Answer, Outcome, Purpose, StreamCheckAnswer, StreamCheckRequest, StreamCheckResponse};
+use crate::proto::lookup::v1::{Answer, Purpose, StreamCheckAnswer, StreamCheckRequest, StreamCheckResponse};
 use crate::refusal::{Reason, Refusal};
 use crate::wire::Asked;
 
@@ -58,7 +58,7 @@ pub fn checks(request: &StreamCheckRequest) -> impl Iterator<Item = (u64, Option
 
 impl Lookups {
     /// Answer every check of a message if none needs to wait: None where some does. An error ends the stream.
-    pub fn check_pack_at_once(
+    pub fn check_at_once(
         &self,
         call: &Call,
         request: &StreamCheckRequest,
@@ -66,8 +66,12 @@ impl Lookups {
         let size = size_of(request);
         let answered = self.enter(call, request).and_then(|(credential, purpose, fresh)| {
             let count = u32::try_from(size).unwrap_or(u32::MAX);
-            let (quota, limit) = (&self.plane.quota, credential.people_per_second);
-            if fresh != Freshness::AsTheLease || !quota.spend_all(&credential.key_id, limit, Budget::People, count) {
+            let (quota, limit, key_id) = (&self.plane.quota, credential.people_per_second, &credential.key_id);
+            let is_charged = || match count {
+                1 => quota.spend(key_id, limit, Budget::People),
+                _ => quota.spend_all(key_id, limit, Budget::People, count),
+            };
+            if fresh != Freshness::AsTheLease || !is_charged() {
                 return Ok(None);
             }
             self.answer_pack(call, &credential, purpose, request, &(size, None))
@@ -76,12 +80,8 @@ impl Lookups {
         answered.or_else(|refusal| self.refused_pack(request, refusal).map(Some))
     }
 
-    /// Answer a message that `check_pack_at_once` could not.
-    pub async fn check_pack_later(
-        &self,
-        call: &Call,
-        request: &StreamCheckRequest,
-    ) -> Result<StreamCheckResponse, Refusal> {
+    /// Answer a message that `check_at_once` could not.
+    pub async fn check_later(&self, call: &Call, request: &StreamCheckRequest) -> Result<StreamCheckResponse, Refusal> {
         match self.wait_and_check_pack(call, request).await {
             Ok(response) => Ok(response),
             Err(refusal) => self.refused_pack(request, refusal),
@@ -96,7 +96,14 @@ impl Lookups {
         let (mut credential, purpose, fresh) = self.enter(call, request)?;
         let size = u32::try_from(size_of(request)).unwrap_or(u32::MAX);
         let (quota, limit) = (&self.plane.quota, credential.people_per_second);
-        let (taken, refusal) = quota.take_some(&credential.key_id, limit, Budget::People, size).await;
+        let (taken, refusal) = match size {
+            // Who has one check waits for the refill under way together with others.
+            1 => match quota.take(&credential.key_id, limit, Budget::People).await {
+                Ok(()) => (1, None),
+                Err(refusal) => (0, Some(refusal)),
+            },
+            _ => quota.take_some(&credential.key_id, limit, Budget::People, size).await,
+        };
         if taken > 0 {
             reach(&self.plane, &fresh, None).await?; // the stream's deadline is not this message's
             credential = self.admit(call)?; // it may have been revoked meanwhile
@@ -132,6 +139,7 @@ impl Lookups {
             self.look_up(group, |decision| decisions.push(decision));
         }
         let entries: Vec<_> = decisions.iter().map(entry_of).collect();
+        let revision = self.told(&revision);
         let mut decisions = decisions.into_iter();
         let response = responding(request, |place| {
             let alone = refusals.next_if(|(refused, _)| *refused == place);
@@ -164,11 +172,18 @@ impl Lookups {
 
     /// Every check of a message is refused for what the message says, or for who sent it.
     fn refused_pack(&self, request: &StreamCheckRequest, refusal: Refusal) -> Result<StreamCheckResponse, Refusal> {
-        let answer = self.refused_message(refusal)?; // counts the first
-        let others = u64::try_from(request.more.len()).unwrap_or_default();
-        self.tally
-            .answered(Rpc::StreamCheck, Outcome::Indeterminate as usize, others);
-        Ok(responding(request, |_| answer.clone()))
+        if matches!(refusal.reason, Reason::CredentialsInvalid | Reason::Draining) {
+            return Err(refusal);
+        }
+        // Without a lease nobody is authenticated, so nothing is looked up for them (SAFETY.md 19).
+        let revision = match refusal.reason {
+            Reason::RegisterStale => String::new(),
+            _ => self.revision().map(|(_, token)| token.to_string()).unwrap_or_default(),
+        };
+        let answer = refused_item(&refusal, revision);
+        let response = responding(request, |_| answer.clone());
+        self.count_pack(&response);
+        Ok(response)
     }
 
     fn count_pack(&self, response: &StreamCheckResponse) {

@@ -11,11 +11,11 @@ use tokio_stream::Stream;
 use tonic::{Code, Status, Streaming};
 
 use crate::codec::Arrived;
-use crate::lookups::{Answered, Call, Lookups};
+use crate::lookups::{Call, Lookups};
 use crate::metrics::Rpc;
 use crate::packed::{LARGEST_PACK, check_size, size_of};
 use crate::plane::draining;
-use crate::proto::lookup::v1::{Answer, StreamCheckRequest, StreamCheckResponse};
+use crate::proto::lookup::v1::{StreamCheckRequest, StreamCheckResponse};
 use crate::refusal::Refusal;
 use crate::service::{LookupService, unreadable, whole};
 use crate::status::status_of;
@@ -92,7 +92,8 @@ async fn converse(
                 Ok(Some(arrived)) => {
                     let begun = Instant::now();
                     let request = whole(arrived, "subject", "StreamCheckRequest")?;
-                    match at_once(&service.lookups, &call, &request) {
+                    check_size(&request)?;
+                    match service.lookups.check_at_once(&call, &request) {
                         Err(refusal) => break Err(refusal),
                         Ok(Some(response)) => send(&service.lookups, answers, response, begun).await,
                         Ok(None) => {
@@ -100,7 +101,7 @@ async fn converse(
                             let Ok(slot) = slots.clone().acquire_many_owned(places).await else { return Ok(()) };
                             let (lookups, call, answers) = (service.lookups.clone(), call.clone(), answers.clone());
                             later.spawn(async move {
-                                let response = after_waiting(&lookups, &call, &request).await?;
+                                let response = lookups.check_later(&call, &request).await?;
                                 send(&lookups, &answers, response, begun).await;
                                 drop(slot);
                                 Ok(())
@@ -123,41 +124,6 @@ async fn converse(
 
 async fn is_true(leaving: &mut watch::Receiver<bool>) {
     _ = leaving.wait_for(|leaving| *leaving).await; // the sender has gone: so has the connection
-}
-
-/// Answer a message that need not wait; None where it must. An error ends the stream.
-fn at_once(
-    lookups: &Lookups,
-    call: &Call,
-    request: &StreamCheckRequest,
-) -> Result<Option<StreamCheckResponse>, Refusal> {
-    check_size(request)?;
-    if !request.more.is_empty() {
-        return lookups.check_pack_at_once(call, request);
-    }
-    Ok(match lookups.check_at_once(call, request)? {
-        Answered::Now(answer) => Some(to_one(request, *answer)),
-        Answered::Later => None,
-    })
-}
-
-async fn after_waiting(
-    lookups: &Lookups,
-    call: &Call,
-    request: &StreamCheckRequest,
-) -> Result<StreamCheckResponse, Refusal> {
-    if !request.more.is_empty() {
-        return lookups.check_pack_later(call, request).await;
-    }
-    Ok(to_one(request, lookups.check_later(call, request).await?))
-}
-
-fn to_one(request: &StreamCheckRequest, answer: Answer) -> StreamCheckResponse {
-    StreamCheckResponse {
-        sequence: request.sequence,
-        answer: Some(answer),
-        more: Vec::new(),
-    }
 }
 
 async fn send(lookups: &Lookups, answers: &Answers, response: StreamCheckResponse, begun: Instant) {

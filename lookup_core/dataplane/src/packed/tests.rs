@@ -121,9 +121,9 @@ fn answers(response: &StreamCheckResponse) -> Vec<(u64, &Answer)> {
 impl Replica {
     /// The answers, however long they take.
     async fn answer(&self, request: &StreamCheckRequest) -> Result<StreamCheckResponse, Refusal> {
-        match self.lookups.check_pack_at_once(&self.call, request)? {
+        match self.lookups.check_at_once(&self.call, request)? {
             Some(response) => Ok(response),
-            None => self.lookups.check_pack_later(&self.call, request).await,
+            None => self.lookups.check_later(&self.call, request).await,
         }
     }
 
@@ -246,7 +246,7 @@ async fn a_message_that_names_its_freshness_waits_for_it_and_is_answered() {
     request.consistency = Some(Consistency {
         requirement: Some(Requirement::AtLeast(there)),
     });
-    assert_eq!(replica.lookups.check_pack_at_once(&replica.call, &request), Ok(None));
+    assert_eq!(replica.lookups.check_at_once(&replica.call, &request), Ok(None));
     let response = replica.answer(&request).await.expect("it is answered");
     let outcomes: Vec<_> = answers(&response).iter().map(|(_, answer)| answer.outcome).collect();
     assert_eq!(outcomes, [2, 1]);
