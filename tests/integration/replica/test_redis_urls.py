@@ -16,7 +16,7 @@ from lookup_core.embedded.redis import EmbeddedRedis
 from lookup_core.kernel.errors import SettingsRefused
 from nser.lookup.v1 import lookup_pb2
 from tests.integration.replica.conftest import StartReplica
-from tests.support.certificates import Authority
+from tests.support.authority import Authority
 from tests.support.waiting import until
 
 GOOD = lookup_pb2.Subject(phone="0712345678")

@@ -12,7 +12,7 @@ import pytest
 
 from nser.lookup.v1 import lookup_pb2, lookup_pb2_grpc
 from tests.integration.replica.conftest import StartReplica
-from tests.support.certificates import HOUR, NOW, Authority
+from tests.support.authority import HOUR, NOW, Authority
 from tests.support.running_replica import RunningReplica
 from tests.support.waiting import until
 

@@ -7,7 +7,7 @@ import structlog
 
 from lookup_core.kernel.errors import SettingsRefused
 from lookup_core.replica.tls import TlsFiles
-from tests.support.certificates import HOUR, NOW, Authority
+from tests.support.authority import HOUR, NOW, Authority
 
 AUTHORITY = Authority()
 

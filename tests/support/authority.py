@@ -1,4 +1,4 @@
-"""Certificates for servers and callers of the tests, signed by an authority of their own."""
+"""A throw-away certificate authority for servers on 127.0.0.1, and their callers."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Authority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority of the tests")])
         constraints = x509.BasicConstraints(ca=True, path_length=0)
-        built = self._for(self._name, self._key, NOW + HOUR).add_extension(constraints, critical=True)
+        built = self._for(self._name, self._key, NOW + 24 * HOUR).add_extension(constraints, critical=True)
         self.pem = built.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, ends: datetime = NOW + HOUR) -> tuple[bytes, bytes]:
+    def issue(self, ends: datetime = NOW + 24 * HOUR) -> tuple[bytes, bytes]:
         """A certificate and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody")])
