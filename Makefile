@@ -23,7 +23,7 @@ test: setup ## start what the tests need and run all tests but the long ones
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not long" $(ARGS)
 
 test-long: setup ## all tests, the long ones too
-	@$(BIN)/python scripts/native_tests.py
+	@NSER_FUZZ_ROUNDS=400000 $(BIN)/python scripts/native_tests.py
 	@$(BIN)/python -m pytest -n $(WORKERS) --timeout 3600 $(ARGS)
 
 check: setup ## format, lint, types, import contracts, proto lint and breaking check, generated code fresh

@@ -52,6 +52,12 @@ class ReplicaKeys:
     def __repr__(self) -> str:
         return "[secret]"
 
+    @property
+    def snapshot(self) -> bytes:
+        """The key of this replica's snapshot files: another one when any key that their content depends on changes."""
+        root = self.blind.phone + self.blind.document + self.feed + self.pepper
+        return derive(root, f"nser/replica/snapshot/{self.blind.version}")
+
     def save(self, path: Path) -> None:
         """Write it to a file of mode 0600, over an older one: it can always be made again from the ring."""
         written = {

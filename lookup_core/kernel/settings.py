@@ -151,6 +151,8 @@ class ReplicaSettings(ProcessSettings):
     address: Address = Field(default_factory=_on(REPLICA_PORT), examples=["127.0.0.1:50051"])
     metrics_address: Address = Field(default_factory=_on(REPLICA_METRICS_PORT), examples=["127.0.0.1:9102"])
     highwater_file: Path | None = Field(default=None, examples=["/var/lib/nser/highwater"])
+    snapshot_file: Path | None = Field(default=None, examples=["/var/lib/nser/snapshot"])
+    snapshot_every_s: int = Field(default=900, ge=0, le=86_400, examples=["900"])
     threads: int = Field(default=0, ge=0, le=256, examples=["2"])
     tls_chain_file: Path | None = Field(default=None, examples=["/etc/nser/replica.pem"])
     tls_key_file: Annotated[Path | None, AfterValidator(_tls_key)] = Field(

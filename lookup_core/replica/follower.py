@@ -22,8 +22,9 @@ from lookup_core.domain import chain
 from lookup_core.domain.ids import ReplicaId, Revision
 from lookup_core.domain.lease import POLL_NS
 from lookup_core.kernel.clock import Clock
-from lookup_core.replica.feed import ChangeRow, Feed, FeedLost, Position, Read
+from lookup_core.replica.feed import ChangeRow, Feed, FeedLost, Position, Read, Snapshot
 from lookup_core.replica.highwater import HighWater, StoreBehind
+from lookup_core.replica.snapshot_file import NothingSaved, Saved
 
 log = structlog.get_logger()
 
@@ -46,7 +47,8 @@ class FeedBroken(Exception):
 class Follower:
     """Keeps one index and one lease.
 
-    `new_id` makes the id of a replica row: one for each enrolment. `serve` is told of each index that was loaded.
+    `new_id` makes the id of a replica row: one for each enrolment. `serve` is told of each index that was loaded. The
+    first load is from `saved` where the store goes on from there.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Follower:
         highwater: HighWater,
         new_id: Callable[[], ReplicaId],
         serve: Callable[[Index], None],
+        saved: Saved | None = None,
     ) -> None:
         self.feed = feed
         self.lease = lease
@@ -74,6 +77,8 @@ class Follower:
         self._key_version = key_version
         self._new_id = new_id
         self._serve = serve
+        self._saved = saved or NothingSaved()
+        self._is_warm = False  # started from what was saved, and the store has granted nothing since
         self._position: Position | None = None
         self._advanced = asyncio.Condition()
         self._forced = asyncio.Event()
@@ -116,9 +121,12 @@ class Follower:
             replica_id = self._new_id()
             await self.feed.enrol(replica_id)
             self.replica_id = replica_id
-        snapshot = await self.feed.load()
-        if (mark := self.highwater.mark_of(snapshot.position.store_id)) is not None:
-            await self.verify(self.replica_id, since=mark, until=snapshot.position)
+        snapshot = await self.continued(self.replica_id)
+        self._is_warm = snapshot is not None
+        if snapshot is None:
+            snapshot = await self.feed.load()
+            if (mark := self.highwater.mark_of(snapshot.position.store_id)) is not None:
+                await self.verify(self.replica_id, since=mark, until=snapshot.position)
         if snapshot.key_version != self._key_version:
             raise FeedBroken(f"the register is indexed under key version {snapshot.key_version}, not ours")
         if self.phase is Phase.DRAINING:
@@ -128,6 +136,30 @@ class Follower:
         self._position = snapshot.position
         self.phase = Phase.FOLLOWING
         log.info("replica.loaded", revision=snapshot.position.revision, people=snapshot.index.people)
+
+    async def continued(self, replica_id: ReplicaId) -> Snapshot | None:
+        """What was saved, where the store has that revision with that digest, and every change since; else None.
+
+        A store that is behind it, or behind what was seen of it since, halts this replica (SAFETY.md 14). From here on
+        the replica is as one that was frozen since its snapshot was made, under a new row.
+        """
+        saved = self._saved.position()
+        if saved is None:
+            return None
+        read = await self.feed.read(replica_id, saved)
+        if read.head.store_id != saved.store_id:
+            self._saved.refuse(f"it is of store {saved.store_id}, and this is {read.head.store_id}")
+            return None
+        self.refuse_older(saved, read)
+        if read.known_digest is None:
+            self._saved.refuse(f"the store no longer has the changes after its revision {saved.revision}")
+            return None
+        if (mark := self.highwater.mark_of(saved.store_id)) is not None:
+            if mark.revision <= saved.revision:
+                await self.verify(replica_id, since=mark, until=saved)
+            else:
+                self.refuse_older(mark, await self.feed.read(replica_id, mark))
+        return await self._saved.load()
 
     async def verify(self, replica_id: ReplicaId, *, since: Position, until: Position) -> None:
         """Hold a snapshot to what was seen of the store: `until` must follow from `since` (SAFETY.md 13, 14).
@@ -163,6 +195,7 @@ class Follower:
             granted = await self.feed.grant(replica_id, asked)
             read = await self.feed.read(replica_id, asked)
             self.accept(asked, read)
+            self.refuse_unproven(granted=granted)
         except BaseException:
             self._settle(waiting, reached=False)
             raise
@@ -210,6 +243,12 @@ class Follower:
         except ValueError as unfit:
             raise FeedBroken(f"revision {row.revision}: {unfit}") from unfit
 
+    def refuse_unproven(self, *, granted: bool) -> None:
+        """Raise FeedBroken where the first grant after a warm start matched no row: a load then tells why."""
+        is_warm, self._is_warm = self._is_warm, False
+        if is_warm and not granted:
+            raise FeedBroken("the store gives no grant at the revision of the snapshot file")
+
     def refuse_older(self, asked: Position, read: Read) -> None:
         """Raise StoreBehind where the store lost or replaced what this replica holds: reloading would drop it."""
         if read.head.revision < asked.revision:
@@ -227,6 +266,13 @@ class Follower:
         if not chain.is_same(expected, row.digest):
             raise FeedBroken(f"the digest of revision {row.revision} does not follow from its change")
         return Position(before.store_id, row.revision, expected)
+
+    @property
+    def whole(self) -> tuple[Index, Position] | None:
+        """The index and its position, while nothing is known to be wrong with them."""
+        if self.index is None or self.phase is not Phase.FOLLOWING:
+            return None
+        return self.index, self.position
 
     # -- what a check may ask for
 

@@ -25,6 +25,7 @@ from lookup_core.replica.highwater import HighWater
 from lookup_core.replica.metrics import Metrics
 from lookup_core.replica.postgres_feed import PostgresFeed
 from lookup_core.replica.shipping import Shipping
+from lookup_core.replica.snapshot_file import SnapshotFile
 from lookup_core.replica.tls import TlsFiles
 
 log = structlog.get_logger()
@@ -55,6 +56,7 @@ class Replica:
         self._tls = TlsFiles.of(settings)
         self._log, self._shipping = self._build_log()
         self.plane = self._build_plane(keys)
+        self._file = SnapshotFile(settings.snapshot_file, key=keys.snapshot, key_version=keys.blind.version)
         self.follower = self._follow(keys)
         self._metrics = Metrics(self.plane.counters)
         self._metrics.watch(self._gauges)
@@ -84,6 +86,7 @@ class Replica:
         works = [self.follower.run(), self._keep_watch()]
         works += [] if self._shipping is None else [self._shipping.run()]
         works += [] if self._tls is None else [self._tls.follow()]
+        works += [self._keep_file()] if settings.snapshot_every_s else []
         for work in works:
             task = asyncio.create_task(work)
             task.add_done_callback(self._ended)
@@ -92,6 +95,7 @@ class Replica:
     async def drain(self) -> None:
         """Leave without a wrong or a lost answer: stop clearing, give the row back, finish what is in flight."""
         log.info("replica.draining")
+        whole = self.follower.whole
         await self.leave()
         await asyncio.to_thread(self.plane.drain, self._settings.drain_grace_s)
         for task in self._tasks:
@@ -101,6 +105,8 @@ class Replica:
         if self._log is not None and self._shipping is not None:
             await asyncio.to_thread(self._log.close)
             await self._shipping.flush(FLUSH_S)
+        if whole is not None:
+            await self._file.write(whole[0], self.follower.position)
         await self._page.close()
         log.info("replica.drained")
 
@@ -146,6 +152,12 @@ class Replica:
             "forced_polls_total": self.plane.forced_polls,
             "quota_local": self.plane.quota_is_local,
             "quota_fallbacks_total": self.plane.quota_fallbacks,
+            "snapshot_file_written_total": self._file.written,
+            "snapshot_file_failed_total": self._file.failed,
+            "snapshot_file_loaded_total": self._file.loaded,
+            "snapshot_file_refused_total": self._file.refused,
+            "snapshot_file_bytes": self._file.bytes,
+            "snapshot_file_revision": self._file.newest.revision if self._file.newest else 0,
             **self._log_gauges(),
             **self._tls_gauges(),
         }
@@ -192,6 +204,7 @@ class Replica:
             highwater=HighWater(self._settings.highwater_file),
             new_id=lambda: next(ids, None) or ReplicaId(new_id()),
             serve=self.plane.serve,
+            saved=self._file,
         )
 
     def _build_log(self) -> tuple[LookupLog | None, Shipping | None]:
@@ -249,6 +262,13 @@ class Replica:
             if self._is_serving and self._lease_ms() and not self.ready.is_set():
                 self._say_ready()
             await asyncio.sleep(LOOK_S)
+
+    async def _keep_file(self) -> None:
+        """Write the snapshot file every so often; the last time is at the end of `drain`."""
+        while True:
+            await asyncio.sleep(self._settings.snapshot_every_s)
+            if (whole := self.follower.whole) is not None:
+                await self._file.write(*whole)
 
     def _told(self, event: str, cause: str) -> None:
         """From a thread of the data plane: hand it to the loop, if there still is one."""

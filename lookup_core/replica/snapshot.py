@@ -31,13 +31,15 @@ async def read_snapshot(url: str, queries: Mapping[str, str]) -> Snapshot:
             if head is None:
                 raise asyncpg.DataError("the register has no head: it was migrated and never founded")
             index = Index(head["store_id"].bytes)
+            index.put_off_tables()
             for row in await connection.fetch(queries["load_keys"]):
                 _put_key(index, row)
             for stream in STREAMS:
                 await _load(connection, index, stream, queries[f"load_{stream}"])
-            index.stamp(head["revision"])
     finally:
         connection.terminate()
+    # Makes the tables. Seconds of a national register: in no transaction, and not on the loop.
+    await asyncio.to_thread(index.stamp, head["revision"])
     position = Position(StoreId(head["store_id"]), Revision(head["revision"]), Digest(head["digest"]))
     return Snapshot(position, head["key_version"], index)
 

@@ -26,18 +26,21 @@ pytestmark = [pytest.mark.services, pytest.mark.xdist_group("fault-killed")]
 async def test_a_killed_replica_holds_registrations_for_one_lease_and_comes_back_right(
     services: Services, redis_url: str
 ) -> None:
-    async with running_cluster(services, redis_url, Plan(replicas=2)) as cluster:
+    plan = Plan(replicas=2, settings={"NSER_REPLICA_SNAPSHOT_EVERY_S": "1"})
+    async with running_cluster(services, redis_url, plan) as cluster:
         _, victim = cluster.replicas
         await is_settled(cluster)
         excluded, other = people(6), someone()
         async with checks_going_on(cluster, [*excluded, other]):
             before = [await cluster.register(person) for person in excluded[:2]]
+            await until(victim.snapshot_file.exists, "its snapshot file is written")
             await victim.kill()
             meanwhile = [await cluster.register(person) for person in excluded[2:]]
             await victim.restart()
             await until(lambda: cluster.clears(other, at=victim), "the restarted replica clears")
             for person in excluded:
                 assert (await cluster.check(person, at=victim)).outcome == lookup_pb2.OUTCOME_EXCLUDED
+        assert "snapshot_file.loaded" in victim.output()
         assert max(one.seconds for one in before) < LEASE_S
         assert max(one.seconds for one in meanwhile) < LONGEST_S
         await cluster.judge()

@@ -92,7 +92,9 @@ FAULTS: tuple[Fault, ...] = (
 
 async def play(services: Services, redis_url: str, seed: int, seconds: float) -> None:
     random = Random(seed)
-    async with running_cluster(services, redis_url, Plan(replicas=3, proxied=True)) as cluster:
+    # Who is killed starts again from a file that is up to a second old.
+    plan = Plan(replicas=3, proxied=True, settings={"NSER_REPLICA_SNAPSHOT_EVERY_S": "1"})
+    async with running_cluster(services, redis_url, plan) as cluster:
         await is_settled(cluster)
         crowd, others = people(int(seconds) * 2), people(5)
 

@@ -62,6 +62,7 @@ UNREPLICATED = Climate(
     gaps_s=(0.3, 0.9, 2.5),
 )
 FORGED = Climate(forge=2, release=0)
+SAVED = Climate(restart_replica=8, write_file=6, fail_over=0.5)
 CLIMATES = {
     "any": ANY,
     "held": HELD,
@@ -69,6 +70,7 @@ CLIMATES = {
     "failing": FAILING,
     "unreplicated": UNREPLICATED,
     "forged": FORGED,
+    "saved": SAVED,
 }
 SHORT, LONG = 120, 5_000
 TRIES = 200
@@ -89,6 +91,7 @@ BREAKS = {
     "11 cancelled sync is success": (Parts(registrar=broken.CancelledSyncIsSuccess), UNREPLICATED),
     "12 no quiet time": (Parts(grants=broken.NoQuietTime), FAILING),
     "13 trusts any change": (Parts(follower=broken.TrustsAnyChange), FORGED),
+    "3 trusts its snapshot file": (Parts(follower=broken.TrustsItsFile), SAVED),
 }
 
 

@@ -98,6 +98,18 @@ class TornSnapshot(ModelFeed):
         return self.snapshot(head, people)
 
 
+class TrustsItsFile(Follower):
+    """Rules 3 and 13: a snapshot file is taken for the newest there is: no question to the store, and a lease."""
+
+    async def continued(self, replica_id: ReplicaId) -> Snapshot | None:
+        return await self._saved.load() if self._saved.position() else None
+
+    async def load(self) -> None:
+        await super().load()
+        if self._is_warm:
+            self.lease.arm(self.sent_ns())
+
+
 class TrustsAnyChange(Follower):
     """Rule 13: changes are applied without verifying the chain."""
 

@@ -81,6 +81,8 @@ class Proxied(ServerProcess):
 class Replica(Proxied):
     """A replica's process."""
 
+    snapshot_file: Path
+
     @property
     def lookup(self) -> lookup_pb2_grpc.LookupServiceAsyncStub:
         return lookup_pb2_grpc.LookupServiceStub(self.channel)
@@ -172,10 +174,12 @@ class Cluster:
     async def _replica(self, number: int) -> Replica:
         url, proxy = await self._database_url(self.database.replica_url, names_of_replica())
         module, arguments = await _entry("replica", self.plan.broken)
+        snapshot_file = self._folder / f"replica-{number}.snapshot"
         environment = {
             "NSER_REPLICA_DATABASE_URL": url,
             "NSER_REPLICA_KEYS_FILE": str(self._folder / "replica-keys.json"),
             "NSER_REPLICA_HIGHWATER_FILE": str(self._folder / f"replica-{number}.highwater"),
+            "NSER_REPLICA_SNAPSHOT_FILE": str(snapshot_file),
             "NSER_REPLICA_LOOKUP_LOG_DIR": str(self._folder / f"replica-{number}.lookup-log"),
             "NSER_REDIS_URL": self._redis_url,
             "NSER_REPLICA_ADDRESS": "127.0.0.1:0",
@@ -184,6 +188,7 @@ class Cluster:
         }
         replica = Replica(f"replica-{number}", module, arguments, environment, self._folder)
         replica.proxy = proxy
+        replica.snapshot_file = snapshot_file
         return replica
 
     @property

@@ -74,9 +74,9 @@ class ServerProcess:
                 env=self._environment,
             )
 
-    async def ready(self) -> None:
+    async def ready(self, *, within_s: float = READY_S) -> None:
         await until(
-            self._is_ready, f"{self.name} is ready; {self.log}: {self.output()[-2000:]}", within_s=READY_S
+            self._is_ready, f"{self.name} is ready; {self.log}: {self.output()[-2000:]}", within_s=within_s
         )
         self.address = json.loads(self._ready_file.read_text())["address"]
         await self._hang_up()  # whoever called meanwhile did so at the address of an earlier life

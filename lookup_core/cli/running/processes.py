@@ -151,6 +151,7 @@ def _own(wiring: Wiring, name: str) -> dict[str, str]:
             own["NSER_REPLICA_DATABASE_URL"] = wiring.replica_database
             own["NSER_REPLICA_KEYS_FILE"] = str(wiring.home.replica_keys)
             own["NSER_REPLICA_HIGHWATER_FILE"] = str(wiring.home.root / f"{name}.highwater")
+            own["NSER_REPLICA_SNAPSHOT_FILE"] = str(wiring.home.root / f"{name}.snapshot")
             own["NSER_REPLICA_LOOKUP_LOG_DIR"] = str(wiring.home.root / f"{name}.lookup-log")
             own["NSER_REDIS_URL"] = wiring.redis
         case "BRIDGE":

@@ -1,8 +1,9 @@
-//! How large the index is and how long a check takes: `cargo run --release --no-default-features --example index_size -- 5000000`
+//! How large the index is, how long a check takes, and how long a snapshot file: `cargo run --release --no-default-features --example index_size -- 5000000`
 
 #![allow(clippy::cast_precision_loss)]
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use _dataplane::check::{Outcome, Subject, check};
@@ -10,7 +11,9 @@ use _dataplane::clock::Clock;
 use _dataplane::index::{Index, TokenState};
 use _dataplane::lease::Lease;
 use _dataplane::people::Kind;
+use _dataplane::picture::Picture;
 use _dataplane::rules::Kept;
+use _dataplane::snapshot;
 
 const CHECKS: u64 = 1_000_000;
 
@@ -42,7 +45,7 @@ fn main() {
         .and_then(|text| text.parse().ok())
         .unwrap_or(5_000_000_u64);
     let (index, before, begun) = (Index::new([0; 16]), resident_bytes(), Instant::now());
-    index.reserve(people);
+    index.put_off_tables();
     for number in 1..=people {
         let loaded = index
             .put_person(number, 1, false, 1)
@@ -52,6 +55,7 @@ fn main() {
             .and_then(|()| index.put_exclusion(number, key(3, number), !number.is_multiple_of(4)));
         loaded.expect("a person that fits");
     }
+    index.stamp(1);
     let bytes = resident_bytes() - before;
     println!(
         "{people} people loaded in {:.1?}: {} MiB, {:.1} bytes each",
@@ -84,4 +88,22 @@ fn main() {
         let each = begun.elapsed().as_nanos() as f64 / CHECKS as f64;
         println!("{name}: {each:.0} ns a check over {CHECKS} random people, {excluded} excluded");
     }
+    save_and_load(index);
+}
+
+fn save_and_load(index: Index) {
+    let path = std::env::temp_dir().join(format!("nser-index-size-{}", std::process::id()));
+    let begun = Instant::now();
+    let picture = Picture::begin(Arc::new(index)).expect("nothing else takes one");
+    let bytes = snapshot::write(picture, &path, &[7; 32], [0; 32], 1).expect("there is room");
+    println!("snapshot file written in {:.1?}: {} MiB", begun.elapsed(), bytes >> 20);
+    let (before, begun) = (resident_bytes(), Instant::now());
+    let loaded = snapshot::Saved::open(&path, &[7; 32]).and_then(snapshot::Saved::load);
+    let people = loaded.as_ref().map_or(0, |index| index.counts().people);
+    println!(
+        "and loaded in {:.1?}: {people} people, {} MiB",
+        begun.elapsed(),
+        (resident_bytes() - before) >> 20
+    );
+    std::fs::remove_file(path).expect("it is there");
 }

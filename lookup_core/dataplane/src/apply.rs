@@ -15,6 +15,7 @@ use crate::change::{Stated, Unfit, statements};
 use crate::in_force::Checking;
 use crate::index::{Credentials, Index};
 use crate::people::{ExclusionId, Key, Kind, Part, Readers, Whole};
+use crate::picture::Aside;
 use crate::proto::feed::v1::Change;
 use crate::rules::Rules;
 
@@ -29,12 +30,13 @@ impl Index {
     /// `apply` in single stores, so that a test can run readers in between.
     pub(crate) fn applying<R: Rules>(&self, revision: u64, change: &Change) -> Result<Applying<'_, R>, Unfit> {
         let stated = statements(change)?;
-        let writer = self.writer.lock();
+        let mut writer = self.writer.lock();
         if self.version.is_moving() {
             // A writer that panicked: what it left is neither the old nor the new, and stays closed.
             return Err(Unfit("an earlier change was left half made"));
         }
         self.make_room(&stated);
+        writer.keep(&self.people, stated.iter().filter_map(Stated::number));
         let mut stores = VecDeque::from([Store::Begin]);
         let credentials = stated.iter().filter_map(|one| match one {
             Stated::Key(credential) => Some(credential.clone()),
@@ -80,7 +82,7 @@ enum Store {
 /// A change under way.
 pub(crate) struct Applying<'a, R> {
     index: &'a Index,
-    _writer: MutexGuard<'a, ()>,
+    _writer: MutexGuard<'a, Aside>,
     stated: vec::IntoIter<Stated>,
     stores: VecDeque<Store>,
     end: std::array::IntoIter<Store, 2>,

@@ -37,6 +37,7 @@ pub mod metrics;
 pub mod packed;
 pub mod people;
 pub mod phone;
+pub mod picture;
 pub mod plane;
 pub mod proto;
 #[cfg(feature = "python")]
@@ -49,6 +50,7 @@ pub mod rules;
 pub mod segment;
 pub mod server;
 pub mod service;
+pub mod snapshot;
 pub mod status;
 pub mod stream;
 pub mod table;

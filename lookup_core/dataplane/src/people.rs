@@ -9,6 +9,10 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
+mod held;
+
+pub use held::Held;
+
 /// A blind index or a token: 128 bits that look random.
 pub type Key = u128;
 /// A UUID, as it is stored.

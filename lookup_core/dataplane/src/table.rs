@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::people::{Key, Kind, NUMBERS, People};
+use crate::people::{Key, Kind, People};
 
 const SHARD_BITS: u32 = if cfg!(test) { 1 } else { 10 };
 const SHARDS: usize = 1 << SHARD_BITS;
@@ -63,6 +63,13 @@ struct Slots {
     entries: Box<[AtomicU32]>,
 }
 
+/// A part of a table's shards: those whose place leaves `number` when divided by `of`.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    pub number: usize,
+    pub of: usize,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Hash(u64);
 
@@ -108,6 +115,33 @@ impl Table {
         }
     }
 
+    /// Make one share of the slots anew from everybody's records. Shares may be made at the same time: no two have a shard
+    /// in common. No reader, and no other writer.
+    pub fn remake(&self, people: &People, share: Share) {
+        let mut pairs = [0_usize; SHARDS];
+        let mine = |key| Some(self.hash(key)).filter(|hash| hash.shard() % share.of == share.number);
+        people.each_key(self.kind, |key, _| {
+            if let Some(hash) = mine(key) {
+                pairs[hash.shard()] += 1;
+            }
+        });
+        let number_bits = bits_for(people.end());
+        let sized = |count: &usize| Arc::new(Slots::new(with_spread(*count), number_bits));
+        let slots = pairs.iter().map(sized).collect::<Vec<_>>();
+        people.each_key(self.kind, |key, number| {
+            if let Some(hash) = mine(key) {
+                slots[hash.shard()].insert(hash, number);
+            }
+        });
+        self.shards.rcu(|shards| {
+            let mut next = Shards::clone(shards);
+            for shard in (share.number..SHARDS).step_by(share.of) {
+                next[shard] = slots[shard].clone();
+            }
+            next
+        });
+    }
+
     /// Add one pair; a load's way, which need not look for room first.
     pub fn load(&self, key: Key, number: u64, people: &People) {
         self.make_room_in(self.hash(key).shard(), 1, number, people);
@@ -121,28 +155,15 @@ impl Table {
             return;
         }
         let held = slots.pairs().count();
-        let next = Slots::new((held + pairs) * 5 / 4, slots.number_bits.max(bits_for(highest)));
+        // Grown by an eighth: what is copied is one shard of many, and memory is what a register is short of.
+        let next = Slots::new(
+            (held + pairs) * 9 / 8 + SMALLEST / 2,
+            slots.number_bits.max(bits_for(highest)),
+        );
         self.copy(shard, slots, &next, people);
         let mut grown = Shards::clone(&shards);
         grown[shard] = Arc::new(next);
         self.shards.store(Arc::new(grown));
-    }
-
-    /// Make room for `people` in all, before a load.
-    pub fn reserve(&self, count: u64, people: &People) {
-        let each = usize::try_from(count.min(NUMBERS)).unwrap_or_default() / SHARDS;
-        let spread = 4 * each.isqrt(); // four standard deviations of how many keys fall in a shard
-        let mut shards = Shards::clone(&self.shards.load());
-        for (shard, slots) in shards.iter_mut().enumerate() {
-            if slots.has_room((each + spread).saturating_sub(slots.pairs().count())) {
-                continue;
-            }
-            let number_bits = slots.number_bits.max(bits_for(count.min(NUMBERS)));
-            let next = Slots::new(each + spread, number_bits);
-            self.copy(shard, slots, &next, people);
-            *slots = Arc::new(next);
-        }
-        self.shards.store(Arc::new(shards));
     }
 
     /// Add the pair, if it cannot be found yet. There is room for it.
@@ -189,6 +210,11 @@ impl Table {
     pub fn capacity(&self) -> usize {
         self.shards.load().iter().map(|slots| slots.entries.len()).sum()
     }
+}
+
+/// And four standard deviations of how many of evenly spread keys fall in one shard.
+fn with_spread(each: usize) -> usize {
+    each + 4 * each.isqrt()
 }
 
 fn bits_for(number: u64) -> u32 {

@@ -17,6 +17,7 @@ from lookup_core.replica.highwater import HighWater
 from tests.support.history import History
 from tests.support.simulation.loop import run_virtual
 from tests.support.simulation.processes import Frozen, ModelFeed, ModelReadings, Network
+from tests.support.simulation.saved import ModelFile
 from tests.support.simulation.store import EXCLUSION, FEED_KEY, ModelStore, phone_of
 
 ACK_TIMEOUT_S = 5.0
@@ -46,6 +47,7 @@ class Climate:
     fail_over: float = 1
     restore: float = 0  # an old backup: acknowledged exclusions are gone from the store
     forge: float = 0  # a release written straight into the table
+    write_file: float = 0  # a replica writes its snapshot file, from which it starts again
     wakes: float = 0.7  # share of NOTIFYs that arrive
     loss: float = 0.03  # share of messages lost, each way
     cancelled_syncs: float = 0.05
@@ -74,14 +76,17 @@ class Parts:
 class Replica:
     """A replica process: one follower, and the native index and lease on its own clock."""
 
-    def __init__(self, world: World, name: str, highwater: HighWater | None = None) -> None:
+    def __init__(self, world: World, name: str, before: Replica | None = None) -> None:
         self.name = name
         self.process = Frozen(world.random)
         self.lease = Lease(simulated=True)
         self.index: Index | None = None
-        self.highwater = highwater or HighWater()  # outlives the process
+        # These outlive the process.
+        self.highwater = before.highwater if before else HighWater()
+        self.file = before.file if before else ModelFile()
+        feed = world.parts.feed(world.network, self.process)
         self.follower = world.parts.follower(
-            world.parts.feed(world.network, self.process),
+            feed,
             self.lease,
             self.process,
             feed_key=FEED_KEY,
@@ -89,6 +94,7 @@ class Replica:
             highwater=self.highwater,
             new_id=lambda: ReplicaId(world.new_uuid()),
             serve=self.serve,
+            saved=self.file.opened(feed),
         )
         self.task = world.spawn(self.follower.run())
 
@@ -279,7 +285,7 @@ class World:
     def _restart_replica(self) -> None:
         place = self.random.randrange(len(self.replicas))
         self.replicas[place].kill()
-        self.replicas[place] = Replica(self, self.replicas[place].name, self.replicas[place].highwater)
+        self.replicas[place] = Replica(self, self.replicas[place].name, self.replicas[place])
 
     def _add_replica(self) -> None:
         self.replicas.append(Replica(self, f"replica {len(self.replicas)}"))
@@ -295,6 +301,10 @@ class World:
         if held:
             self.store.forge_release(self.random.choice(held), EXCLUSION)
             self.wake()
+
+    def _write_file(self) -> None:
+        replica = self.random.choice(self.replicas)
+        replica.file.write(replica.follower, self.store)
 
     def _drain_replica(self) -> Begun:
         replica = self.random.choice(self.replicas)

@@ -128,6 +128,9 @@ fn followed(changes: &[Vec<Said>]) -> (Index, Model) {
 
 fn loaded(model: &Model) -> Index {
     let index = Index::new([0; 16]);
+    if model.seen.len().is_multiple_of(2) {
+        index.put_off_tables();
+    }
     for (number, id) in &model.exclusions {
         index.put_exclusion(*number, document(*id, *number), false).unwrap();
     }
@@ -153,6 +156,7 @@ fn loaded(model: &Model) -> Index {
                 .unwrap();
         }
     }
+    index.stamp(1);
     index
 }
 

@@ -16,6 +16,11 @@ const OLD_TOKEN: [u8; 16] = *b"oooooooooooooooo";
 pub(crate) const ONE: [u8; 16] = *b"exclusion number";
 pub(crate) const OTHER: [u8; 16] = *b"another of these";
 
+/// Some key; another for each number.
+pub(crate) fn key(number: u64) -> [u8; 16] {
+    (u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).to_le_bytes()
+}
+
 pub(crate) fn bytes(keys: &[[u8; 16]]) -> Vec<Bytes> {
     keys.iter().map(|key| Bytes::copy_from_slice(key)).collect()
 }
@@ -326,12 +331,21 @@ fn a_loaded_index_is_as_one_that_followed_in_whatever_order() {
                 .and_then(|()| index.put_exclusion(1, OTHER, true))
         },
     ];
-    for first in 0..calls.len() {
+    for (first, puts_off_tables) in (0..calls.len()).flat_map(|first| [(first, false), (first, true)]) {
         let index = Index::new([7; 16]);
+        if puts_off_tables {
+            index.put_off_tables();
+        }
         for at in 0..calls.len() {
             calls[(first + at) % calls.len()](&index).unwrap();
         }
+        assert_eq!(
+            index.version.is_moving(),
+            puts_off_tables,
+            "nobody is cleared without tables"
+        );
         index.stamp(9);
+        assert!(!index.version.is_moving());
         assert_eq!(
             (index.counts(), index.revision()),
             (Counts { people: 1, excluded: 1 }, 9)

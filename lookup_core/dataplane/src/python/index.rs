@@ -112,6 +112,12 @@ impl PyIndex {
     }
 }
 
+impl From<Arc<Index>> for PyIndex {
+    fn from(index: Arc<Index>) -> Self {
+        Self { index }
+    }
+}
+
 #[pymethods]
 impl PyIndex {
     /// An empty index of the store whose id is given as 16 bytes.
@@ -130,9 +136,14 @@ impl PyIndex {
             .map_err(|unfit| PyValueError::new_err(unfit.to_string()))
     }
 
+    /// Before a whole register is loaded: nobody is found until `stamp`, which makes the tables for all of it at once.
+    fn put_off_tables(&self) {
+        self.index.put_off_tables();
+    }
+
     /// Say which revision a loaded index has.
-    fn stamp(&self, revision: u64) {
-        self.index.stamp(revision);
+    fn stamp(&self, py: Python<'_>, revision: u64) {
+        py.detach(|| self.index.stamp(revision));
     }
 
     /// Take one of the streams of a snapshot: person, identifier, token, exclusion. Before any reader sees this index.

@@ -11,6 +11,7 @@ mod identity;
 mod index;
 mod log;
 mod plane;
+mod snapshot;
 mod tls;
 
 #[pymodule]
@@ -25,6 +26,8 @@ mod _dataplane {
     use super::log::{LogCounts, LookupLog, Segment, read_segment};
     #[pymodule_export]
     use super::plane::PyPlane;
+    #[pymodule_export]
+    use super::snapshot::{PyPicture, SavedIndex};
     #[pymodule_export]
     use super::tls::{PyLimits, PyTls, TlsRefused};
 }
