@@ -1,76 +1,91 @@
-"""`make bench`: run the benchmarks and write benchmarks/results/latest.{md,json}; print the table.
+"""`make bench`: run the benchmarks, write benchmarks/results/latest.{md,json} and the page in the docs.
 
-`python -m benchmarks lookups writes loading` runs some; `--quick` shortens every run, for a look.
+`python -m benchmarks dataplane --people 1000000 --only unary tls` runs some of it, and writes into .cache/bench.
+`--quick` is for a look at whether all of it works; `--publish` only writes the latest results into the docs.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import uvloop
 
-from benchmarks import loading, lookups, writes
-from benchmarks.report import Figure, machine, table, write
-from benchmarks.system import DURABLE, servers, system
-from tests.support.services import Services
+from benchmarks import publish, tables
+from benchmarks.dataplane.rows import ROWS
+from benchmarks.measuring import QUICK, WHOLE
+from benchmarks.peers.suite import NAMES
+from benchmarks.progress import say
+from benchmarks.report import machine
+from benchmarks.results import Results
+from benchmarks.running import SUITES, Asked, Run
 
-Run = Callable[[Services, bool], Awaitable[Sequence[Figure]]]
-
-
-async def run_lookups(using: Services, quick: bool) -> Sequence[Figure]:
-    seconds = 3 if quick else 15
-    async with system(using, replicas=1) as one:
-        figures = [*await lookups.measure(one, seconds=seconds)]
-    async with system(using, replicas=2) as two:
-        return [*figures, *await lookups.batches(two, seconds=seconds)]
-
-
-async def run_writes(using: Services, quick: bool) -> Sequence[Figure]:
-    figures: list[Figure] = []
-    for replicas in (1, 4):
-        async with system(using, replicas=replicas) as some:
-            figures += await writes.registrations(some, seconds=5 if quick else 30, replicas=replicas)
-    for notify in (True, False):
-        async with system(using, replicas=2, notify=notify) as two:
-            figures += await writes.visibility(two, rounds=20 if quick else 200, notify=notify)
-    return figures
-
-
-async def run_loading(using: Services, quick: bool) -> Sequence[Figure]:
-    people = 50_000 if quick else 1_000_000
-    async with system(using, replicas=0) as one:
-        filled = await loading.fill(one, people)
-        return [filled, *await loading.measure(one, people=people)]
-
-
-SUITES: dict[str, Run] = {"lookups": run_lookups, "writes": run_writes, "loading": run_loading}
-
-
-async def measure(names: Sequence[str], *, quick: bool) -> list[Figure]:
-    figures: list[Figure] = []
-    with servers(DURABLE) as using:
-        for name in names:
-            print(f"{name} …", file=sys.stderr, flush=True)
-            figures += await SUITES[name](using, quick)
-    return figures
+PEOPLE = 10_000_000
+FEW = 100_000
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(SUITES)}; all when none is given"
+    asked = _parser().parse_args()
+    if asked.publish:
+        print(f"Written into {publish.publish()}")
+        return 0
+    chosen = _chosen(asked.suites, asked.only)
+    people = asked.people or (FEW if asked.quick else PEOPLE)
+    complete = not asked.quick and not asked.only and people == PEOPLE and set(chosen) == set(SUITES)
+    results, ended = Results(machine(), people, complete), True
+    try:
+        uvloop.run(Run(Asked(chosen, asked.only, QUICK if asked.quick else WHOLE), results).go())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        results.failures["the run"], ended = "stopped from outside", False
+    path = results.save(ended=ended)
+    print(tables.page(results.told))
+    say(f"Written to {path}")
+    if complete and ended:
+        say(f"Written into {publish.publish()}")
+    else:
+        publish.draw(results.told, path.parent)
+    for step, why in results.failures.items():
+        say(f"FAILED {step}: {why}")
+    return 0 if results.is_met else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="short runs; prints, and writes no results")
-    asked = parser.parse_args()
-    if unknown := [name for name in asked.names if name not in SUITES]:
-        parser.error(f"there is no benchmark {unknown[0]}; there are {', '.join(SUITES)}")
-    figures = uvloop.run(measure(asked.names or [*SUITES], quick=asked.quick))
-    print(table(figures, machine()))
-    if not asked.quick:
-        print(f"Written to {write(figures)}", file=sys.stderr)
-    return 0 if all(one.met is not False for one in figures) else 1
+    parser.add_argument(
+        "suites",
+        nargs="*",
+        choices=[*SUITES, []],
+        metavar="SUITE",
+        help=f"of {', '.join(SUITES)}; all when none is given",
+    )
+    rows = ", ".join(row.name for row in ROWS)
+    parser.add_argument("--only", nargs="+", default=[], choices=_names(SUITES), metavar="NAME")
+    parser.add_argument(
+        "--people", type=int, help=f"how many the index has; {PEOPLE:,}, or {FEW:,} with --quick"
+    )
+    parser.add_argument("--quick", action="store_true", help="short runs, one round")
+    parser.add_argument(
+        "--publish", action="store_true", help="write the latest results into the docs, and run nothing"
+    )
+    parser.epilog = f"--only takes, of dataplane: {rows}; of peers: {', '.join(NAMES)}"
+    return parser
+
+
+def _names(suites: Sequence[str]) -> list[str]:
+    """What `--only` can choose."""
+    of_dataplane = [row.name for row in ROWS] if "dataplane" in suites else []
+    return [*of_dataplane, *(NAMES if "peers" in suites else ())]
+
+
+def _chosen(suites: Sequence[str], only: Sequence[str]) -> Sequence[str]:
+    """The suites that were named, or those that have what was."""
+    if suites or not only:
+        return suites or SUITES
+    return [suite for suite in SUITES if set(only) & set(_names([suite]))]
 
 
 if __name__ == "__main__":

@@ -59,21 +59,3 @@ async def at_rate(call: Call, *, per_second: float, seconds: float) -> Latencies
     while under_way:
         await asyncio.wait(set(under_way))
     return latencies
-
-
-async def flat_out(call: Call, *, in_flight: int, seconds: float) -> float:
-    """Requests a second with `in_flight` kept under way: throughput only; says nothing of latency."""
-    done = 0
-    until = time.perf_counter() + seconds
-
-    async def keep_calling(lane: int) -> None:
-        nonlocal done
-        number = lane
-        while time.perf_counter() < until:
-            await call(number)
-            number += in_flight
-            done += 1
-
-    begun = time.perf_counter()
-    await asyncio.gather(*(keep_calling(lane) for lane in range(in_flight)))
-    return done / (time.perf_counter() - begun)

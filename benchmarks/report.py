@@ -1,27 +1,31 @@
-"""One table for people and one file for machines, with what they were measured on."""
+"""One measured figure, what it must be, and the machine that it was measured on."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results"
+from lookup_core.embedded.programs import find_postgres
+
+ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = ("grpcio", "protobuf", "uvloop", "asyncpg")
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured figure. `target` is what it must be, as text; `met` is None where there is no target."""
+    """One measured figure; a `value` of None was not measured.
+
+    `target` is what it must be, as text; `met` is None where there is no target, or no value.
+    """
 
     name: str
-    value: float
+    value: float | None
     unit: str
     how: str
     target: str = ""
@@ -29,11 +33,26 @@ class Figure:
 
 
 def at_most(name: str, value: float, unit: str, how: str, *, limit: float) -> Figure:
+    """A figure that must be below `limit`."""
     return Figure(name, round(value, 3), unit, how, f"< {limit:g}", value < limit)
+
+
+def no_more(name: str, value: float, unit: str, how: str, *, limit: float) -> Figure:
+    """A figure that may be `limit` and no more."""
+    return Figure(name, round(value, 3), unit, how, f"<= {limit:g}", value <= limit)
 
 
 def at_least(name: str, value: float, unit: str, how: str, *, limit: float) -> Figure:
     return Figure(name, round(value, 1), unit, how, f">= {limit:,.0f}", value >= limit)
+
+
+def ratio(name: str, ours: float | None, theirs: float | None, how: str, *, limit: float) -> Figure:
+    """How many times `theirs` ours is, at least `limit`; not measured where one of them was not."""
+    target = f">= {limit:g}"
+    if ours is None or not theirs:
+        return Figure(name, None, "x", how, target)
+    times = ours / theirs
+    return Figure(name, round(times, 2), "x", how, target, times >= limit)
 
 
 def machine() -> dict[str, str]:
@@ -47,9 +66,7 @@ def machine() -> dict[str, str]:
         platform.processor(),
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
+    servers = Path(os.environ.get("NSER_HOME", ".nser")).absolute() / "servers"
     return {
         "cpu": cpu,
         "cores": str(os.cpu_count()),
@@ -57,37 +74,18 @@ def machine() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         **{name: version(name) for name in VERSIONS},
-        "commit": commit.stdout.strip() or "unknown",
+        "rustc": _told(["rustc", "--version"], word=1),
+        "postgres": _told([str(find_postgres(servers) / "postgres"), "--version"], word=2),
+        # Uncommitted changes are told by the word "dirty".
+        "commit": _told(["git", "describe", "--always", "--dirty", "--exclude", "*"]),
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def table(figures: Sequence[Figure], on: dict[str, str]) -> str:
-    """The figures as Markdown."""
-    lines = [
-        "# Benchmark results",
-        "",
-        "Made by `make bench`; load generator, servers and database share the machine. Run it on yours.",
-        "",
-        ", ".join(f"{name} {value}" for name, value in on.items()),
-        "",
-        "| figure | value | unit | target | met | how |",
-        "|---|---:|---|---|---|---|",
-    ]
-    marks = {True: "yes", False: "**no**", None: ""}
-    lines += [
-        f"| {one.name} | {one.value:,} | {one.unit} | {one.target} | {marks[one.met]} | {one.how} |"
-        for one in figures
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def write(figures: Sequence[Figure]) -> Path:
-    """Write `latest.md` and `latest.json`; returns the former."""
-    RESULTS.mkdir(exist_ok=True)
-    on = machine()
-    whole = {"machine": on, "figures": [asdict(one) for one in figures]}
-    (RESULTS / "latest.json").write_text(json.dumps(whole, indent=2) + "\n")
-    path = RESULTS / "latest.md"
-    path.write_text(table(figures, on))
-    return path
+def _told(command: Sequence[str], *, word: int = 0) -> str:
+    """A word of what a program says of itself."""
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return told[word] if len(told) > word else "unknown"

@@ -17,7 +17,7 @@ Metadata = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Addresses and credentials of what runs. The operator's budgets are too large to be met."""
+    """Addresses of what runs, and credentials. The operator's budgets are too large to be met."""
 
     cluster: Cluster
 
@@ -27,7 +27,7 @@ class System:
 
     @property
     def replicas(self) -> Sequence[str]:
-        return [replica.address for replica in self.cluster.replicas]
+        return [replica.address for replica in self.cluster.replicas if replica.is_running]
 
     @property
     def admin_metadata(self) -> Metadata:
@@ -38,7 +38,7 @@ class System:
         return self.cluster.operator.metadata
 
 
-DURABLE: Mapping[str, str] = {"max_connections": "200", "shared_buffers": "512MB"}
+DURABLE: Mapping[str, str] = {"max_connections": "200", "shared_buffers": "1GB", "max_wal_size": "8GB"}
 
 servers = services.running_services
 

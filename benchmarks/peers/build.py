@@ -25,6 +25,7 @@ PROTOS = (
 )
 DEBIAN = "libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libssl-dev pkg-config g++ redis-server"
 GO_PROGRAMS = {
+    "ghz": "github.com/bojand/ghz/cmd/ghz@v0.121.0",
     "openfga": "github.com/openfga/openfga/cmd/openfga@v1.22.1",
     "spicedb": "github.com/authzed/spicedb/cmd/spicedb@v1.56.2",
 }
@@ -64,11 +65,11 @@ def run(command: Sequence[str | Path], **settings: object) -> None:
         raise PeerRefused(f"{Path(command[0]).name}: {lines[-1] if lines else 'failed'}")
 
 
-def program(name: str) -> Path:
-    """Find a program of the machine. Raises PeerRefused with the packages that bring it."""
+def program(name: str, *, of: str = DEBIAN) -> Path:
+    """Find a program of the machine. Raises PeerRefused with the Debian packages that bring it."""
     found = shutil.which(name)
     if found is None:
-        raise PeerRefused(f"{name} is not installed: apt-get install {DEBIAN}")
+        raise PeerRefused(f"{name} is not installed: apt-get install {of}")
     return Path(found)
 
 

@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import loadgen
-from benchmarks.loadgen import Report
+from benchmarks.measuring import BATCH, Loader, Measured, Plan
 from benchmarks.peers.build import Setting
-from benchmarks.peers.running import PeerRefused, cpu_seconds
-from benchmarks.peers.servers import PEERS, Running
+from benchmarks.peers.servers import PEERS
 
-BATCH = 1_000
 SHARE_OF_FLAT_OUT = 0.5
 """A peer that cannot meet the rate is asked at this part of what it can: above it a queue would be measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    seconds: float
-    rate: int
-    rounds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One load and what it cost the server."""
-
-    report: Report
-    cpu_us_per_person: float
-
-    @property
-    def people_per_second(self) -> float:
-        return float(self.report["people_per_second"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,49 +29,13 @@ class Row:
 
 
 async def measure(name: str, setting: Setting, program: Path, plan: Plan) -> Row:
-    """Start one peer, load it, end it. Raises PeerRefused when it cannot be had here."""
+    """Start one peer, load it, end it. Raises PeerRefused when it cannot be had here, NothingAnswered."""
     peer = PEERS[name]
-    what = (peer.__doc__ or name).splitlines()[0]
+    what = (peer.__doc__ or name).splitlines()[0].rstrip(".")
     async with peer(setting) as running:
-        load = _Load(running, setting, program, plan)
-        flat_out = await load.flat_out()
-        return Row(name, what, flat_out, await load.at_rate(flat_out), await load.batches())
-
-
-@dataclass(frozen=True, slots=True)
-class _Load:
-    running: Running
-    setting: Setting
-    program: Path
-    plan: Plan
-
-    async def flat_out(self) -> Measured:
-        return await self._median(self.running.mode, {})
-
-    async def at_rate(self, flat_out: Measured) -> Measured:
-        rate = min(self.plan.rate, int(flat_out.people_per_second * SHARE_OF_FLAT_OUT))
-        return await self._once(self.running.mode, {**self.running.at_rate, "rate": max(1, rate)})
-
-    async def batches(self) -> Measured | None:
-        return await self._median("batch", {"size": BATCH}) if self.running.batches else None
-
-    async def _median(self, mode: str, more: dict[str, object]) -> Measured:
-        rounds = [await self._once(mode, more) for _ in range(self.plan.rounds)]
-        return sorted(rounds, key=lambda one: one.people_per_second)[len(rounds) // 2]
-
-    async def _once(self, mode: str, more: dict[str, object]) -> Measured:
-        before = cpu_seconds(self.running.pids)
-        report = await asyncio.to_thread(self._load, mode, more)
-        used = cpu_seconds(self.running.pids) - before
-        if not report["count"]:
-            raise PeerRefused(f"it answered nothing: {report['errors']}")
-        return Measured(report, used / report["people_answered_in_all"] * 1e6)
-
-    def _load(self, mode: str, more: dict[str, object]) -> Report:
-        common = {
-            "address": self.running.address,
-            "people": self.setting.people,
-            "seed": self.setting.seed,
-            "seconds": self.plan.seconds,
-        }
-        return loadgen.run(self.program, mode, **{**common, **self.running.options, **more})
+        loader = Loader(program, running.address, running.pids, setting.people, setting.seed, running.options)
+        flat_out = await loader.median(running.mode, plan)
+        rate = max(1, min(plan.rate, int(flat_out.people_per_second * SHARE_OF_FLAT_OUT)))
+        at_rate = await loader.once(running.mode, seconds=plan.seconds, rate=rate, **running.at_rate)
+        batches = await loader.median("batch", plan, size=BATCH) if running.batches else None
+        return Row(name, what, flat_out, at_rate, batches)

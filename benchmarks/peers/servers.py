@@ -14,14 +14,11 @@ from pathlib import Path
 
 import asyncpg
 
-from benchmarks import loading
 from benchmarks.peers import build, policy
 from benchmarks.peers.build import Setting
 from benchmarks.peers.running import free_port, process
-from benchmarks.system import DURABLE, servers, system
+from benchmarks.system import DURABLE
 from lookup_core.embedded.postgres import EmbeddedPostgres
-from tests.support.people import someone
-from tests.support.waiting import until
 
 BLIND_BYTES = 16
 EXCLUDED_EVERY = 20
@@ -51,22 +48,6 @@ def _served(setting: Setting, port: int) -> list[str | Path]:
         "--people", str(setting.people), "--index", setting.index, "--keys", setting.keys,
         "--authorization", setting.authorization, "--port", str(port),
     ]  # fmt: skip
-
-
-@asynccontextmanager
-async def nser(setting: Setting) -> AsyncIterator[Running]:
-    """One replica of the register with everything on: lease, quota, lookup log, metrics."""
-    with servers(DURABLE) as using:
-        async with system(using, replicas=0) as one:
-            await loading.fill(one, setting.people)
-            replica = await one.cluster.launch_replica()
-            await replica.ready()
-            nobody = someone()
-            await until(lambda: one.cluster.clears(nobody, at=replica), "the replica clears", within_s=600)
-            authorization = setting.folder / "authorization.nser"
-            authorization.write_text(dict(one.operator_metadata)["authorization"])
-            options = {"authorization_file": authorization}
-            yield Running("unary", replica.address, (replica.pid,), options, batches=True)
 
 
 @asynccontextmanager
@@ -219,7 +200,6 @@ async def spicedb(setting: Setting) -> AsyncIterator[Running]:
 
 
 PEERS: Mapping[str, Peer] = {
-    "nser": nser,
     "callback": callback,
     "aio": aio,
     "redis": redis,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
@@ -95,10 +95,19 @@ async def enter_in_bulk(
 
     Replicas that run are waited for by the caller (`bulk.in_force`).
     """
+    given = people(count, seed=seed, excluded_share=excluded_share)
+    async for step in enter_these_in_bulk(connections, ring, given):
+        yield step
+
+
+async def enter_these_in_bulk(
+    connections: Sequence[bulk.Connection], ring: KeyRing, given: Iterator[DemoPerson]
+) -> AsyncIterator[Step]:
+    """Enter those who are given, as `enter_in_bulk` does."""
     from lookup_core.registrar import bulk
 
     clock, free = SystemClock(), list(connections)
-    entries = map(_entry(), people(count, seed=seed, excluded_share=excluded_share))
+    entries = entries_of(given)
     under_way: dict[asyncio.Task[bulk.Loaded], bulk.Connection] = {}
     try:
         while (chunk := list(islice(entries, bulk.CHUNK))) or under_way:
@@ -119,7 +128,8 @@ async def enter_in_bulk(
     await bulk.analyse(connections[0])
 
 
-def _entry() -> Callable[[DemoPerson], bulk.Entry]:
+def entries_of(given: Iterator[DemoPerson]) -> Iterator[bulk.Entry]:
+    """What the register is told of each."""
     from lookup_core.domain.document import parse_document
     from lookup_core.domain.identity import Identity
     from lookup_core.domain.phone import parse_phone
@@ -130,4 +140,4 @@ def _entry() -> Callable[[DemoPerson], bulk.Entry]:
         identity = Identity(parse_phone(person.phone), document, person.date_of_birth)
         return Entry(identity, person.period, person.first_name, person.last_name, person.county)
 
-    return entry
+    return map(entry, given)

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -150,9 +151,11 @@ class Cluster:
         registrar.launch()
         return registrar
 
-    async def launch_replica(self) -> Replica:
-        """Start one more replica, and do not wait for it."""
-        replica = await self._replica(len(self.replicas))
+    async def launch_replica(
+        self, settings: Mapping[str, str] = MappingProxyType({}), *, module: str = ""
+    ) -> Replica:
+        """Start one more replica, and do not wait for it. `module` takes the place of its `__main__`."""
+        replica = await self._replica(len(self.replicas), settings, module)
         self.replicas.append(replica)
         replica.launch()
         return replica
@@ -171,9 +174,9 @@ class Cluster:
         registrar.proxy = proxy
         return registrar
 
-    async def _replica(self, number: int) -> Replica:
+    async def _replica(self, number: int, settings: Mapping[str, str], module: str) -> Replica:
         url, proxy = await self._database_url(self.database.replica_url, names_of_replica())
-        module, arguments = await _entry("replica", self.plan.broken)
+        entry, arguments = (module, []) if module else await _entry("replica", self.plan.broken)
         snapshot_file = self._folder / f"replica-{number}.snapshot"
         environment = {
             "NSER_REPLICA_DATABASE_URL": url,
@@ -185,8 +188,9 @@ class Cluster:
             "NSER_REPLICA_ADDRESS": "127.0.0.1:0",
             "NSER_REPLICA_METRICS_ADDRESS": "127.0.0.1:0",
             **self._shared,
+            **settings,
         }
-        replica = Replica(f"replica-{number}", module, arguments, environment, self._folder)
+        replica = Replica(f"replica-{number}", entry, arguments, environment, self._folder)
         replica.proxy = proxy
         replica.snapshot_file = snapshot_file
         return replica

@@ -13,7 +13,7 @@ from lookup_core.domain.ids import StoreId
 from lookup_core.kernel import apikey
 from lookup_core.kernel.keyring import KeyRing
 
-PLENTY = 1_000_000
+PLENTY = 100_000_000
 """A budget that no test uses up."""
 
 

@@ -80,9 +80,18 @@ def county_name(number: int) -> str:
     return _kenya()[1][number - 1][0]
 
 
+def _drawn(number: int, seed: int) -> bytes:
+    return blake2b(number.to_bytes(8, "big") + seed.to_bytes(8, "big"), digest_size=32).digest()
+
+
+def is_excluded(number: int, *, seed: int = DEFAULT_SEED, excluded_share: float = 0.05) -> bool:
+    """Whether person `number` has a period: for a country's worth of people, without making each."""
+    return int.from_bytes(_drawn(number, seed)[28:], "big") < excluded_share * 2**32
+
+
 def person(number: int, *, seed: int = DEFAULT_SEED, excluded_share: float = 0.05) -> DemoPerson:
     """Person `number` (from 0) of `seed`."""
-    drawn = blake2b(number.to_bytes(8, "big") + seed.to_bytes(8, "big"), digest_size=32).digest()
+    drawn = _drawn(number, seed)
     draws = [int.from_bytes(drawn[at : at + 4], "big") for at in range(0, 32, 4)]
     communities, counties = _kenya()
     county = _ballot()[draws[0] % len(_ballot())]
