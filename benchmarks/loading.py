@@ -1,21 +1,15 @@
-"""How long a replica takes from its start until it may clear people, cold and from its snapshot file.
-
-`python -m benchmarks.loading --people 10000000` measures a country's register, and prints without writing results.
-"""
+"""How long a replica takes from its start until it may clear people, cold and from its snapshot file."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
-import uvloop
 
-from benchmarks.report import Figure, at_most, machine, table
-from benchmarks.system import DURABLE, System, servers, system
+from benchmarks.report import Figure, at_most
+from benchmarks.system import System
 from lookup_core.cli.seeding import enter_in_bulk
 from tests.support.cluster import Replica
 from tests.support.people import someone
@@ -40,17 +34,18 @@ async def fill(system: System, people: int) -> Figure:
     return Figure("bulk entry", round(rate), "people/s", f"{people:,} people, PII encrypted, 5 % excluded")
 
 
-async def measure(system: System, *, people: int) -> Sequence[Figure]:
-    """Start one more replica over the filled register, then start it again from the snapshot file that it left.
+async def measure(system: System, *, people: int, snapshot_file: Path) -> Sequence[Figure]:
+    """Start one more replica over the filled register, then start it again from the file that it left.
 
     Memory counts the whole process; `peak` is the most that it had at any time.
     """
-    replica = await system.cluster.launch_replica()
+    settings = {"NSER_REPLICA_SNAPSHOT_FILE": str(snapshot_file)}
+    replica = await system.cluster.launch_replica(settings)
     cold_s = await _until_it_clears(system, replica, begun=time.perf_counter())
     cold_mib = _mib_of(replica.pid)
     replica.terminate()
     await replica.ended(within_s=120)
-    file_mib = round(replica.snapshot_file.stat().st_size / 2**20)
+    file_mib = round(_bytes_of(snapshot_file) / 2**20)
     begun = time.perf_counter()
     replica.launch()
     warm_s = await _until_it_clears(system, replica, begun=begun)
@@ -90,23 +85,5 @@ def _mib_of(pid: int) -> dict[str, float]:
     return {line[0][:-1]: int(line[1]) / 1024 for line in lines if line[0] in ("VmRSS:", "VmHWM:")}
 
 
-async def _main(people: int) -> Sequence[Figure]:
-    with servers(DURABLE) as using:
-        async with system(using, replicas=0) as one:
-            return [await fill(one, people), *await measure(one, people=people)]
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.loading", description=__doc__)
-    parser.add_argument(
-        "--people",
-        type=int,
-        default=1_000_000,
-        help="1,000 to 10,000,000; ten million take half an hour to enter",
-    )
-    asked = parser.parse_args()
-    if not 1_000 <= asked.people <= COUNTRY:
-        parser.error(f"--people: {asked.people:,} is not between 1,000 and {COUNTRY:,}")
-    figures = uvloop.run(_main(asked.people))
-    print(table(figures, machine()))
-    sys.exit(0 if all(one.met is not False for one in figures) else 1)
+def _bytes_of(path: Path) -> int:
+    return path.stat().st_size

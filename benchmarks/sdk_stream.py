@@ -31,7 +31,7 @@ class Question:
 
 
 def questions(people: int, *, by: Sequence[str], seed: int = 1) -> Sequence[Question]:
-    """People from the whole index as `loading.fill` entered it, in random order: no two checks in a row are alike."""
+    """People from the whole index as `filling.fill` entered it, in random order: no two checks in a row are alike."""
     random = Random(seed)
     drawn = (person(random.randrange(people), seed=1, excluded_share=0.05) for _ in range(QUESTIONS))
     return [
@@ -49,7 +49,7 @@ class WrongAnswer(Exception):
 
 
 async def measure(system: System, *, seconds: float, people: int) -> Sequence[Figure]:
-    """Checks of `people` who were entered by `loading.fill`; one client process, one replica."""
+    """Checks of `people` who were entered by `filling.fill`; one client process, one replica."""
     figures = []
     for by in (("phone",), ("phone", "id_number")):
         asked = questions(people, by=by)

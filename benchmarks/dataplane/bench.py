@@ -47,6 +47,11 @@ class Bench:
 
     # -- the replica
 
+    @property
+    def snapshot_file(self) -> Path:
+        """What every replica leaves, and the next one starts from."""
+        return self.folder / "replica.snapshot"
+
     async def replica(self, kind: str = "plain", *, fresh: bool = False) -> Replica:
         """The replica that runs, if it is of this kind (see KINDS); else a new one in the place of what ran."""
         running = [each for each in self.system.cluster.replicas if each.is_running]
@@ -106,7 +111,7 @@ class Bench:
 
 
 def _plain(bench: Bench) -> dict[str, str]:
-    return {"NSER_REPLICA_SNAPSHOT_FILE": str(bench.folder / "replica.snapshot")}
+    return {"NSER_REPLICA_SNAPSHOT_FILE": str(bench.snapshot_file)}
 
 
 def _tls(bench: Bench) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks import loading
+from benchmarks import loading, sdk_stream
 from benchmarks.cpu import thread_seconds
 from benchmarks.dataplane import crosscheck, profile
 from benchmarks.dataplane.bench import FLAT_OUT, Bench
@@ -40,7 +40,7 @@ class Row:
 
 async def load(bench: Bench) -> Sequence[Figure]:
     """Memory and start; the replica that this leaves is the one that the next rows ask."""
-    figures = await loading.measure(bench.system, people=bench.people)
+    figures = await loading.measure(bench.system, people=bench.people, snapshot_file=bench.snapshot_file)
     bench.adopt()
     return [bench.filled_in, *figures]
 
@@ -96,13 +96,8 @@ def _no_slower(name: str, measured: Measured, than: Measured, how: str) -> Figur
 
 
 async def sdk(bench: Bench) -> Sequence[Figure]:
-    from benchmarks import sdk_stream
-
     await bench.replica()
-    figures: Sequence[Figure] = await sdk_stream.measure(
-        bench.system, seconds=bench.plan.seconds, people=bench.people
-    )
-    return figures
+    return await sdk_stream.measure(bench.system, seconds=bench.plan.seconds, people=bench.people)
 
 
 async def unary(bench: Bench) -> Sequence[Figure]:

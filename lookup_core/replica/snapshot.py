@@ -27,6 +27,8 @@ async def read_snapshot(url: str, queries: Mapping[str, str]) -> Snapshot:
         connection = await asyncpg.connect(url, server_settings={"application_name": "nser replica loads"})
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
+            # The role's bound is for what holds locks up; between two of our reads a busy machine may take longer.
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = '60s'")
             head = await connection.fetchrow(queries["load_head"])
             if head is None:
                 raise asyncpg.DataError("the register has no head: it was migrated and never founded")
