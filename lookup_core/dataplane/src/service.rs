@@ -3,9 +3,10 @@
 //! Every answer says `cache-control: no-store`: none may be kept by anybody (SAFETY.md 18).
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -117,13 +118,16 @@ impl LookupService {
     ) -> Result<(), Refusal> {
         let call = call_of(&self.lookups, headers, correlation_id, begun)?;
         let (field, name, largest) = unary.message();
-        let message = match exchange::message(&mut body, largest).await {
+        let message = match self.read(&call, &mut body, largest).await? {
             Ok(message) => message,
             Err(Unreadable::Nothing) => Bytes::new(), // a call that ends without a message asks about nobody
             Err(Unreadable::TooLong) => return Err(too_long(field, largest)),
             Err(Unreadable::Garbled) => return Err(garbled(field, name)),
         };
-        let unreadable = |Garbled| garbled(field, name);
+        let unreadable = |Garbled| {
+            let admitted = authentication::admit(&self.lookups.plane, &call.presented);
+            admitted.err().unwrap_or_else(|| garbled(field, name))
+        };
         match unary {
             Unary::Check => {
                 let request = OneAsked::read(&message).map_err(unreadable)?;
@@ -132,6 +136,25 @@ impl LookupService {
             Unary::BatchCheck => {
                 let request = ManyAsked::read(&message).map_err(unreadable)?;
                 self.lookups.check_many(&call, request, out).await
+            }
+        }
+    }
+
+    /// Wait for the message of a call. Who may not go on is told so before it is waited for, and before it is refused; who
+    /// has sent a whole one is admitted where it is answered.
+    async fn read(
+        &self,
+        call: &Call,
+        body: &mut RecvStream,
+        largest: usize,
+    ) -> Result<Result<Bytes, Unreadable>, Refusal> {
+        let mut reading = pin!(exchange::message(body, largest));
+        match poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
+            Poll::Ready(Ok(message)) => Ok(Ok(message)),
+            Poll::Ready(unreadable) => authentication::admit(&self.lookups.plane, &call.presented).map(|_| unreadable),
+            Poll::Pending => {
+                authentication::admit(&self.lookups.plane, &call.presented)?;
+                Ok(reading.await)
             }
         }
     }
@@ -161,7 +184,11 @@ impl StreamingService<Arrived<StreamCheckRequest>> for Several {
             let metadata = metadata.into_headers();
             let correlation_id = greeting(&metadata);
             let headers = exchange::headers(&correlation_id);
-            match call_of(&service.lookups, &metadata, &correlation_id, begun) {
+            let admitted = call_of(&service.lookups, &metadata, &correlation_id, begun).and_then(|call| {
+                authentication::admit(&service.lookups.plane, &call.presented)?;
+                Ok(call)
+            });
+            match admitted {
                 Ok(call) => {
                     let answers = answers_to(LookupService::clone(&service), call, messages, begun);
                     let metadata = MetadataMap::from_headers(headers);
@@ -211,11 +238,10 @@ pub fn garbled(field: &'static str, name: &str) -> Refusal {
     Refusal::of_field(Reason::InvalidRequest, field, said)
 }
 
-/// Who calls, by the headers; refused unless they may go on.
+/// Who calls, by the headers; whether they may is not asked yet.
 fn call_of(lookups: &Lookups, headers: &HeaderMap, correlation_id: &Arc<str>, begun: Instant) -> Result<Call, Refusal> {
     let authorization = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes);
     let presented = authentication::read(&lookups.plane, authorization)?;
-    authentication::admit(&lookups.plane, &presented)?;
     let deadline = headers
         .get("grpc-timeout")
         .and_then(|text| timeout_from(text.as_bytes()))
