@@ -80,8 +80,11 @@ fn answers_are_counted_by_outcome() {
     let mut counted = Outcomes::default();
     assert_eq!(count_answers(&message, &mut counted), Ok(3));
     assert_eq!(counted[..4], [0, 1, 2, 0]);
-    let response =
-        lookup::StreamCheckResponse { sequence: 300, answer: Some(answer(lookup::Outcome::Indeterminate)) };
+    let response = lookup::StreamCheckResponse {
+        sequence: 300,
+        answer: Some(answer(lookup::Outcome::Indeterminate)),
+        ..Default::default()
+    };
     assert_eq!(count_stream_answer(&response.encode_to_vec(), &mut counted), Ok(300));
     assert_eq!(counted[3], 1);
 }
