@@ -265,3 +265,8 @@ impl<'a> Batch<'a> {
         (self.revision_no, self.entries)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod of_tests;
+#[cfg(test)]
+mod tests;

@@ -1,99 +1,10 @@
 //! What the checks of one message come to, together and each by itself.
 
-use std::sync::atomic::Ordering::Relaxed;
-
-use tokio::runtime::Handle;
-
 use super::*;
-use crate::apikey::Pepper;
-use crate::authentication;
-use crate::identity::BlindKeys;
-use crate::index::Index;
-use crate::lease::Lease;
-use crate::metrics::Tally;
-use crate::people::Kind;
-use crate::plane::{Keys, Plane};
+use crate::lookups::of_tests::{OTIENO, Replica, WANJIKU, by_phone, credential, replica};
 use crate::proto::lookup::v1::{
     Consistency, IndeterminateReason, StreamCheckItem, Subject as Named, consistency::Requirement,
 };
-use crate::quota::Quota;
-use crate::revision::RevisionKey;
-
-const ID: &str = "aaaaaaaaaaaaaaaa";
-const WANJIKU: &str = "0712345678";
-const OTIENO: &str = "0722000111";
-/// People a second of the key, which is all there is at first where no Redis counts.
-const BUDGET: u32 = 600;
-
-fn key() -> String {
-    let body = format!("nser_test_{ID}_{}", "b".repeat(52));
-    format!("{body}_{:08x}", crc32fast::hash(body.as_bytes()))
-}
-
-fn credential(plane: &Plane, active: bool) -> Credential {
-    Credential {
-        key_id: ID.to_owned(),
-        mac: plane.keys.pepper.mac(&key()),
-        operator_id: [7; 16],
-        scopes: ["check:exclusion".to_owned()].into(),
-        requests_per_second: 1,
-        people_per_second: BUDGET,
-        active,
-    }
-}
-
-struct Replica {
-    lookups: Lookups,
-    index: Arc<Index>,
-    call: Call,
-}
-
-/// A replica with a lease, one key, and one excluded person: Wanjiku.
-fn replica() -> Replica {
-    let keys = Keys {
-        blind: BlindKeys::new(&[3; 32], &[4; 32]),
-        revision: RevisionKey::new(&[5; 32]),
-        pepper: Pepper::new(&[6; 32]),
-    };
-    let quota = Quota::new(None, "one", Handle::current(), Box::new(|_, _| ())).expect("there is no URL");
-    let plane = Plane::new(
-        Arc::new(Lease::default()),
-        keys,
-        Arc::new(quota),
-        None,
-        Arc::new(|_, _| ()),
-    );
-    let index = Arc::new(Index::new([1; 16]));
-    index.put_person(1, 0, false, 0).expect("it fits");
-    let phone = plane.keys.blind.phone(WANJIKU).expect("it is a phone");
-    index.put_identifier(1, Kind::Phone, phone).expect("it fits");
-    index.put_exclusion(1, [9; 16], false).expect("it fits");
-    index.put_credential(credential(&plane, true));
-    index.stamp(5);
-    plane.serve(index.clone());
-    plane.lease.arm(plane.lease.now());
-    let presented =
-        authentication::read(&plane, Some(format!("Bearer {}", key()).as_bytes())).expect("it is well formed");
-    Replica {
-        lookups: Lookups {
-            plane: Arc::new(plane),
-            tally: Arc::new(Tally::default()),
-        },
-        index,
-        call: Call {
-            presented,
-            correlation_id: "test".into(),
-            deadline: None,
-        },
-    }
-}
-
-fn by_phone(phone: &str) -> Named {
-    Named {
-        phone: phone.into(),
-        ..Named::default()
-    }
-}
 
 /// One message about `phones`, with sequences from 100 on; an empty phone stands for no subject.
 fn message(phones: &[&str]) -> StreamCheckRequest {
@@ -126,10 +37,6 @@ impl Replica {
             None => self.lookups.check_later(&self.call, request).await,
         }
     }
-
-    fn counted(&self) -> [u64; OUTCOMES] {
-        std::array::from_fn(|outcome| self.lookups.tally.answers[Rpc::StreamCheck as usize][outcome].load(Relaxed))
-    }
 }
 
 fn reasons(response: &StreamCheckResponse) -> Vec<String> {
@@ -160,7 +67,7 @@ async fn each_check_is_answered_in_order_under_its_own_sequence() {
     assert_eq!(reasons(&response), ["", "", "INVALID_IDENTITY", "INVALID_REQUEST", ""]);
     let revision = replica.lookups.plane.keys.revision.seal(&[1; 16], 5);
     assert!(answers(&response).iter().all(|(_, answer)| answer.revision == revision));
-    assert_eq!(replica.counted(), [0, 1, 2, 2]);
+    assert_eq!(replica.counted(Rpc::StreamCheck), [0, 1, 2, 2]);
 }
 
 #[tokio::test]
@@ -235,7 +142,7 @@ async fn what_is_wrong_with_the_message_refuses_each_check_of_it() {
     });
     let response = replica.answer(&request).await.expect("it is answered");
     assert_eq!(reasons(&response), ["INVALID_REVISION_TOKEN"; 2]);
-    assert_eq!(replica.counted(), [0, 0, 0, 6]);
+    assert_eq!(replica.counted(Rpc::StreamCheck), [0, 0, 0, 6]);
 }
 
 #[tokio::test]
@@ -267,7 +174,9 @@ async fn without_a_lease_nobody_in_a_message_is_cleared_and_nobody_looked_up() {
 #[tokio::test]
 async fn a_revoked_key_ends_the_stream() {
     let replica = replica();
-    replica.index.put_credential(credential(&replica.lookups.plane, false));
+    replica
+        .index
+        .put_credential(credential(&replica.lookups.plane, false, &[]));
     let refusal = replica.answer(&message(&[OTIENO, OTIENO])).await.expect_err("it ends");
     assert_eq!(refusal.reason, Reason::CredentialsInvalid);
 }
