@@ -38,6 +38,17 @@ def write(files: dict[str, Path], issued: tuple[bytes, bytes]) -> None:
         ("callers", None, r"it cannot be read \(No such file"),
         ("callers", b"", "it holds no certificate"),
     ],
+    ids=[
+        "no chain",
+        "a chain that is no PEM",
+        "an expired certificate",
+        "an expired certificate behind a good one",
+        "no key",
+        "an empty key",
+        "another's key",
+        "no callers",
+        "empty callers",
+    ],
 )
 def test_a_file_that_cannot_be_used_is_refused_at_the_start_by_its_setting(files, part, holds, why):
     files[part].unlink()
