@@ -7,7 +7,7 @@ use crate::check::Subject;
 use crate::identity::{BlindKeys, DocumentKind};
 use crate::proto::lookup::v1::{Consistency, Purpose, Subject as Message, consistency::Requirement};
 use crate::proto::r#type::v1::DocumentType;
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::{Reason, Refusal, grouped};
 use crate::token;
 use crate::wire::{Asked, Printed};
 
@@ -176,27 +176,13 @@ pub fn check_size(size: usize) -> Result<(), Refusal> {
         _ => {
             let said = format!(
                 "The batch names {} people; one call takes 10,000. Split it. Nobody was checked.",
-                grouped(size)
+                grouped(&size)
             );
             let mut refusal = Refusal::of_field(Reason::BatchTooLarge, "subjects", said);
             refusal.details.push(("limit", LARGEST_BATCH.to_string()));
             Err(refusal)
         }
     }
-}
-
-/// A number with commas, as messages show it.
-#[must_use]
-pub fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -233,11 +219,5 @@ mod tests {
         assert_eq!(field(check_size(0)), "subjects");
         assert!(check_size(LARGEST_BATCH).is_ok());
         assert!(check_size(10_001).unwrap_err().message.contains("10,001 people"));
-    }
-
-    #[test]
-    fn numbers_are_grouped_in_thousands() {
-        assert_eq!(grouped(7), "7");
-        assert_eq!(grouped(1_234_567), "1,234,567");
     }
 }

@@ -16,7 +16,7 @@ use crate::lookups::{Call, GROUP, Lookups, entry_of};
 use crate::metrics::{OUTCOMES, Rpc};
 use crate::plane::register_stale;
 use crate::proto::lookup::v1::{Answer, Purpose, StreamCheckAnswer, StreamCheckRequest, StreamCheckResponse};
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::{Reason, Refusal, grouped};
 use crate::wire::Asked;
 
 /// Checks that one message carries at most, the first one with them.
@@ -41,7 +41,7 @@ pub fn check_size(request: &StreamCheckRequest) -> Result<(), Refusal> {
     let said = format!(
         "The message carries {} checks; one message takes {LARGEST_PACK}. Send the others in a further message. Nobody \
          in it was checked.",
-        asked::grouped(size)
+        grouped(&size)
     );
     let mut refusal = Refusal::of_field(Reason::BatchTooLarge, "more", said);
     refusal.details.push(("limit", LARGEST_PACK.to_string()));

@@ -29,7 +29,7 @@ pub use crate::budgets::Budget;
 use crate::budgets::{Away, Budgets, RedisBudgets, Rules, Take, UnusableUrl, Verdict, WaitMs};
 use crate::clock::Clock;
 use crate::in_force::Spending;
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::{Reason, Refusal, grouped};
 
 /// How long a request waits for a refill before the local share decides.
 const WAIT: Duration = Duration::from_millis(50);
@@ -310,7 +310,7 @@ fn refusal<R: Rules>(slice: &Slice<R>, WaitMs(wait_ms): WaitMs) -> Refusal {
     let message = format!(
         "The budget of {} {budget} a second is used up. Wait {wait_ms} ms, and let nobody play on a check that was \
          refused.",
-        grouped(limit)
+        grouped(&limit)
     );
     Refusal {
         retry_after_ms: Some(wait_ms),
@@ -318,17 +318,4 @@ fn refusal<R: Rules>(slice: &Slice<R>, WaitMs(wait_ms): WaitMs) -> Refusal {
         subject: Some(format!("key:{}", slice.key_id)),
         ..Refusal::new(Reason::QuotaExceeded, message)
     }
-}
-
-/// 20000 as "20,000".
-fn grouped(number: u32) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

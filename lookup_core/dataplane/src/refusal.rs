@@ -99,6 +99,20 @@ pub fn echo(sent: &str) -> String {
     }
 }
 
+/// A whole number with commas, as messages show it.
+#[must_use]
+pub fn grouped(number: &impl ToString) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Python's `str.isprintable`, by the standard library's own table, which `escape_debug` asks. The letter before it keeps
 /// combining marks from being escaped. Characters newer than the interpreter's Unicode are printable here alone, which
 /// alters how a refusal reads and nothing else.
@@ -113,6 +127,15 @@ fn is_printable(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_are_written_apart() {
+        let written = [0, 7, 999, 1_000, 20_000, 123_456, u32::MAX].map(|number| grouped(&number));
+        assert_eq!(
+            written,
+            ["0", "7", "999", "1,000", "20,000", "123,456", "4,294,967,295"]
+        );
+    }
 
     #[test]
     fn what_was_sent_is_shown_short_and_printable() {

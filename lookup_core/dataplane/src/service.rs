@@ -20,7 +20,6 @@ use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, StreamingService};
 use tonic::{Code, Status, Streaming};
 
-use crate::asked::grouped;
 use crate::authentication;
 use crate::codec::{Arrived, Careful};
 use crate::correlation::correlation_id_from;
@@ -28,7 +27,7 @@ use crate::exchange::{self, CORRELATION_ID, Unreadable};
 use crate::lookups::{Call, Lookups};
 use crate::metrics::Rpc;
 use crate::proto::lookup::v1::{StreamCheckRequest, StreamCheckResponse};
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::{Reason, Refusal, grouped};
 use crate::status::status_of;
 use crate::stream::{LARGEST_MESSAGE, Messages, answers_to};
 use crate::wire::{Garbled, ManyAsked, OneAsked};
@@ -228,7 +227,7 @@ pub fn unreadable(status: &Status, field: &'static str, name: &str, largest: usi
 fn too_long(field: &'static str, largest: usize) -> Refusal {
     let said = format!(
         "The message has more than {} bytes, which is all that is read. Make it smaller.",
-        grouped(largest)
+        grouped(&largest)
     );
     Refusal::of_field(Reason::InvalidRequest, field, said)
 }

@@ -223,15 +223,6 @@ async fn an_empty_bucket_refuses_and_says_when() {
     assert_eq!(refused.subject.as_deref(), Some("key:key"));
 }
 
-#[test]
-fn a_limit_is_written_with_its_thousands_apart() {
-    let written = [0, 7, 999, 1_000, 20_000, 123_456, u32::MAX].map(grouped);
-    assert_eq!(
-        written,
-        ["0", "7", "999", "1,000", "20,000", "123,456", "4,294,967,295"]
-    );
-}
-
 #[tokio::test]
 async fn a_budget_that_does_not_answer_is_waited_for_fifty_milliseconds() {
     let fake = Fake::holding(1_000_000);
