@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,6 @@ from lookup_core.kernel.errors import SettingsRefused
 if TYPE_CHECKING:
     from lookup_core.kernel.keyring import KeyRing
 
-ROOTS: Final = ("bst_salt", "request", "feed", "revision", "pepper")
 
 keyring = typer.Typer(
     help="Make the register's key files, and compare them.", no_args_is_help=True, rich_markup_mode=None
@@ -77,7 +76,7 @@ def replica_keys(
 @keyring.command()
 def show(file: Ring = None, json: Json = False) -> None:
     """Tell what a ring holds: ids, versions and fingerprints by which two rings can be compared."""
-    from lookup_core.kernel.keyring import derive
+    from lookup_core.kernel.keyring import ROOTS, VERSIONED, derive
 
     path = ring_path(file)
     ring = _loaded(path)
@@ -86,19 +85,27 @@ def show(file: Ring = None, json: Json = False) -> None:
         return derive(key, "nser/keyring/fingerprint/1").hex()[:12]
 
     keks = {kek_id: fingerprint(kek) for kek_id, kek in ring.keks.items()}
-    blind_roots = {str(version): fingerprint(root) for version, root in ring.blind_roots.items()}
+    versioned = {
+        name: {str(version): fingerprint(key) for version, key in getattr(ring, name).keys.items()}
+        for name in VERSIONED
+    }
     roots = {name: fingerprint(getattr(ring, name)) for name in ROOTS}
+    active = {name: getattr(ring, name).active for name in VERSIONED}
     told = {
         "file": str(path),
         "active_kek": ring.active_kek,
         "keks": keks,
-        "blind_version": ring.blind_version,
-        "blind_roots": blind_roots,
+        "active": active,
+        "versions": versioned,
         "roots": roots,
     }
     lines = [f"{path}: master key {ring.active_kek} in use, blind index version {ring.blind_version}."]
     lines += [f"  master key {kek_id}  {mark}" for kek_id, mark in keks.items()]
-    lines += [f"  blind index {version}  {mark}" for version, mark in blind_roots.items()]
+    lines += [
+        f"  {name} {version}  {mark}{' in use' if int(version) == active[name] else ''}"
+        for name, marks in versioned.items()
+        for version, mark in marks.items()
+    ]
     lines += [f"  {name}  {mark}" for name, mark in roots.items()]
     tell("\n".join(lines), told, as_json=json)
 

@@ -22,7 +22,7 @@ from lookup_core.kernel.errors import SettingsRefused
 from lookup_core.kernel.secret_file import read_secret, write_secret
 
 KEY_BYTES: Final = 32
-_RING_FORMAT: Final = "nser-keyring-1"
+_RING_FORMAT: Final = "nser-keyring-2"
 _REPLICA_FORMAT: Final = "nser-replica-keys-1"
 _RING_VARIABLE: Final = "NSER_KEYRING_FILE"
 _REPLICA_VARIABLE: Final = "NSER_REPLICA_KEYS_FILE"
@@ -87,14 +87,60 @@ class ReplicaKeys:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Versions:
+    """The keys of one purpose by version, from 1 on. `active` is the one that new things are made with."""
+
+    keys: Mapping[int, bytes]
+    active: int
+
+    def __post_init__(self) -> None:
+        _check_lengths(*self.keys.values())
+        if self.active not in self.keys or min(self.keys) < 1:
+            raise ValueError("the version in use must be in the ring")
+
+    def __repr__(self) -> str:
+        return "[secret]"
+
+    @classmethod
+    def create(cls) -> Self:
+        return cls(MappingProxyType({1: _random()}), 1)
+
+    @property
+    def current(self) -> bytes:
+        return self.keys[self.active]
+
+    def of(self, version: int) -> bytes:
+        """The key of one version. Raises KeyError when the ring does not have it."""
+        return self.keys[version]
+
+    def written(self) -> dict[str, Any]:
+        return {
+            "active": self.active,
+            "keys": {str(version): _text(key) for version, key in self.keys.items()},
+        }
+
+    @classmethod
+    def read(cls, written: Mapping[str, Any]) -> Self:
+        keys = {int(version): _bytes(key) for version, key in written["keys"].items()}
+        return cls(MappingProxyType(keys), int(written["active"]))
+
+
+VERSIONED: Final = ("blind_roots", "bst_salt", "pairing", "audit_signing", "receipt_signing", "webhook")
+ROOTS: Final = ("request", "feed", "revision", "pepper")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class KeyRing:
     """All secrets: master keys by id (they wrap data keys), and the roots that the other keys come from."""
 
     keks: Mapping[str, bytes]
     active_kek: str
-    blind_roots: Mapping[int, bytes]
-    blind_version: int
-    bst_salt: bytes
+    blind_roots: Versions
+    bst_salt: Versions
+    pairing: Versions  # tokens that are another one for each operator (BST-03)
+    audit_signing: Versions  # seeds of Ed25519 keys (RFC 8032), as are those of receipts
+    receipt_signing: Versions
+    webhook: Versions
     request: (
         bytes  # what a retry must find again: digests of requests, secrets of the API keys that they made
     )
@@ -103,9 +149,8 @@ class KeyRing:
     pepper: bytes
 
     def __post_init__(self) -> None:
-        _check_lengths(*self.keks.values(), *self.blind_roots.values())
-        _check_lengths(self.bst_salt, self.request, self.feed, self.revision, self.pepper)
-        if self.active_kek not in self.keks or self.blind_version not in self.blind_roots:
+        _check_lengths(*self.keks.values(), *(getattr(self, name) for name in ROOTS))
+        if self.active_kek not in self.keks:
             raise ValueError("the active keys must be in the ring")
 
     def __repr__(self) -> str:
@@ -115,17 +160,17 @@ class KeyRing:
     def create(cls) -> Self:
         """Make a ring for a new register, from the system's random source."""
         kek_id = f"kek-{secrets.token_hex(4)}"
+        parts: dict[str, Any] = {name: Versions.create() for name in VERSIONED}
+        parts |= {name: _random() for name in ROOTS}
         return cls(
             keks=MappingProxyType({kek_id: _random()}),
             active_kek=kek_id,
-            blind_roots=MappingProxyType({1: _random()}),
-            blind_version=1,
-            bst_salt=_random(),
-            request=_random(),
-            feed=_random(),
-            revision=_random(),
-            pepper=_random(),
+            **parts,
         )
+
+    @property
+    def blind_version(self) -> int:
+        return self.blind_roots.active
 
     @property
     def blind(self) -> BlindKeys:
@@ -134,7 +179,7 @@ class KeyRing:
 
     def blind_keys(self, version: int) -> BlindKeys:
         """The sub-keys of one version. Raises KeyError when the ring does not have it."""
-        root = self.blind_roots[version]
+        root = self.blind_roots.of(version)
         return BlindKeys(
             version,
             derive(root, f"nser/blind/phone/{version}"),
@@ -154,13 +199,8 @@ class KeyRing:
             "format": _RING_FORMAT,
             "active_kek": self.active_kek,
             "keks": {kek_id: _text(key) for kek_id, key in self.keks.items()},
-            "blind_version": self.blind_version,
-            "blind_roots": {str(version): _text(root) for version, root in self.blind_roots.items()},
-            "bst_salt": _text(self.bst_salt),
-            "request": _text(self.request),
-            "feed": _text(self.feed),
-            "revision": _text(self.revision),
-            "pepper": _text(self.pepper),
+            **{name: getattr(self, name).written() for name in VERSIONED},
+            **{name: _text(getattr(self, name)) for name in ROOTS},
         }
         write_secret(path, json.dumps(written, indent=1).encode(), replace=replace)
 
@@ -170,18 +210,12 @@ class KeyRing:
         content = read_secret(path, _RING_VARIABLE, _RING_MADE_BY)
         try:
             read = _parsed(content, _RING_FORMAT)
+            parts: dict[str, Any] = {name: Versions.read(read[name]) for name in VERSIONED}
+            parts |= {name: _bytes(read[name]) for name in ROOTS}
             return cls(
                 keks=MappingProxyType({kek_id: _bytes(key) for kek_id, key in read["keks"].items()}),
                 active_kek=read["active_kek"],
-                blind_roots=MappingProxyType(
-                    {int(v): _bytes(root) for v, root in read["blind_roots"].items()}
-                ),
-                blind_version=int(read["blind_version"]),
-                bst_salt=_bytes(read["bst_salt"]),
-                request=_bytes(read["request"]),
-                feed=_bytes(read["feed"]),
-                revision=_bytes(read["revision"]),
-                pepper=_bytes(read["pepper"]),
+                **parts,
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             raise _damaged(path, _RING_VARIABLE, _RING_MADE_BY) from None

@@ -233,7 +233,7 @@ def _identifiers(keys: BlindKeys, identity: Identity) -> list[tuple[str, BlindIn
 
 def _token(ring: KeyRing, identifiers: Iterable[tuple[str, BlindIndex]], at: datetime) -> bst.Token:
     fields = [kind.encode() + blind for kind, blind in identifiers]
-    return bst.mint(ring.bst_salt, fields, at, secrets.token_bytes(bst.NONCE_BYTES))
+    return bst.mint(ring.bst_salt.current, fields, at, secrets.token_bytes(bst.NONCE_BYTES))
 
 
 def _write_person(rows: _Rows, ring: KeyRing, person: _Person, at: datetime) -> None:

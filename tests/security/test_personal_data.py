@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lookup_core.kernel.keyring import VERSIONED
 from nser.feed.v1 import feed_pb2
 from nser.lookup.v1 import lookup_pb2
 from tests.support.cluster import Cluster, Registered
@@ -114,4 +115,5 @@ async def test_logs_hold_neither_personal_data_nor_blind_indexes_nor_keys(
 async def test_a_replica_is_given_no_key_that_decrypts_or_mints(cluster: Cluster) -> None:
     ring, given = cluster.ring, cluster.ring.replica_keys()
     held = {given.feed, given.revision, given.pepper, given.blind.phone, given.blind.document}
-    assert not held & {*ring.keks.values(), ring.bst_salt, ring.request, *ring.blind_roots.values()}
+    versioned = {key for name in VERSIONED for key in getattr(ring, name).keys.values()}
+    assert not held & {*ring.keks.values(), ring.request, *versioned}

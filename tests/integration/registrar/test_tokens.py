@@ -77,7 +77,7 @@ async def test_a_collision_is_minted_again_and_audited(database: Database, rows:
     async with desk_on(database, nonce=lambda: next(nonces), clock=clock) as desk:
         wanjiku = an_identity(someone())
         fields = [each.kind.encode() + each.blind for each in desk.secrets.blinded(wanjiku)]
-        taken = bst.mint(RING.bst_salt, fields, now, bytes(16))
+        taken = bst.mint(RING.bst_salt.current, fields, now, bytes(16))
         other = await desk.register()
         assert other.token is not None
         await rows("UPDATE register.bst_token SET state = 'rotated'")

@@ -7,7 +7,7 @@ import pytest
 from lookup_core.domain.blind import blind_phone
 from lookup_core.domain.phone import parse_phone
 from lookup_core.kernel.errors import SettingsRefused
-from lookup_core.kernel.keyring import KeyRing, ReplicaKeys, derive
+from lookup_core.kernel.keyring import VERSIONED, KeyRing, ReplicaKeys, derive
 from lookup_core.kernel.secret_file import write_secret
 
 
@@ -93,7 +93,13 @@ def test_a_damaged_file_is_refused(kind, content, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("pepper", "AAAA"), ("pepper", None), ("keks", {}), ("active_kek", "kek-x"), ("blind_version", 2)],
+    [
+        ("pepper", "AAAA"),
+        ("pepper", None),
+        ("keks", {}),
+        ("active_kek", "kek-x"),
+        ("blind_roots", {"active": 2, "keys": {"1": "A" * 43 + "="}}),
+    ],
 )
 def test_a_ring_with_a_wrong_part_is_refused(ring, tmp_path, name, value):
     ring.save(tmp_path / "ring.json")
@@ -115,13 +121,14 @@ def test_replicas_get_nothing_that_decrypts_or_mints(ring, tmp_path):
     keys.save(tmp_path / "keys.json")
     ring.save(tmp_path / "ring.json")
     whole = json.loads((tmp_path / "ring.json").read_text())
-    withheld = [*whole["keks"].values(), *whole["blind_roots"].values(), whole["bst_salt"], whole["request"]]
+    withheld = [*whole["keks"].values(), whole["request"]]
+    withheld += [key for name in VERSIONED for key in whole[name]["keys"].values()]
     shipped = (tmp_path / "keys.json").read_text()
     assert not [secret for secret in withheld if secret in shipped]
 
 
 def test_each_type_of_identifier_has_its_own_sub_key(ring):
-    assert len({ring.blind.phone, ring.blind.document, ring.blind_roots[1]}) == 3
+    assert len({ring.blind.phone, ring.blind.document, ring.blind_roots.current}) == 3
     assert derive(b"r" * 32, "a") != derive(b"r" * 32, "b") != derive(b"R" * 32, "b")
 
 
