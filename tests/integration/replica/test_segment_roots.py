@@ -1,4 +1,4 @@
-"""The root of a segment is computed in Rust before it is stored, and again in Python from what PostgreSQL sends back."""
+"""The root of a segment: from Rust before it is stored, and again in Python from what PostgreSQL sends back."""
 
 from __future__ import annotations
 
