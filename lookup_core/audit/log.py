@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -114,10 +114,16 @@ class Log:
             raise LogBroken(f"tile {missing} is missing") from None
         return Growing(size, [list(leaves.values()), *edges])
 
+    async def nodes(self, nodes: Iterable[Node]) -> list[bytes]:
+        """The hashes of complete subtrees."""
+        return await self._joined([[node] for node in nodes])
+
     async def _hashes(self, ranges: Sequence[Range]) -> list[bytes]:
         """The roots of ranges of leaves."""
-        subtrees = [list(complete_subtrees(*each)) for each in ranges]
-        nodes: list[Node] = [node for nodes in subtrees for node in nodes]
+        return await self._joined([list(complete_subtrees(*each)) for each in ranges])
+
+    async def _joined(self, subtrees: Sequence[Sequence[Node]]) -> list[bytes]:
+        nodes = [node for nodes in subtrees for node in nodes]
         sealed = (await self.head()).sealed
         needed = tiles.needs(nodes, sealed)
         kept = await self._read(_TILES, needed.tiles)
