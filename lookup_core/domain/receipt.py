@@ -1,7 +1,7 @@
 """A receipt: that an operator asked about a token at a time, and what it was told.
 
-Two proofs, one on the other: the entry is in its segment of the lookup log, and the segment's line is in the audit log as
-a signed checkpoint has it. Around them the signature of the key of receipts, which the key of the audit log names, so
+Two proofs, one on the other: the entry is in its segment of the lookup log, and the segment's line is in the audit log
+as a signed checkpoint has it. Around them the signature of the key of receipts, which the key of the audit log names, so
 that one public key is enough to believe all of it. What is signed is written here and nowhere else; pure, and signs
 nothing itself.
 """
@@ -49,7 +49,7 @@ def signed_bytes(check: Inclusion, segment: Inclusion, checkpoint: str, issued_a
 
 
 def key_text(origin: str, public_key: bytes) -> str:
-    """The text of the note by which the log `origin` names its key of receipts. No checkpoint has such a second line."""
+    """The text of the note by which the log `origin` names its key of receipts. It can be read as no checkpoint."""
     return f"{_KEY}\n{origin}\n{b64encode(public_key).decode('ascii')}\n"
 
 

@@ -14,6 +14,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from lookup_core.audit.log import Log
 from lookup_core.domain.ids import Revision, StoreId
 from lookup_core.domain.revision import seal
 from lookup_core.kernel.clock import Clock, SystemClock
@@ -23,16 +24,21 @@ from lookup_core.kernel.process import tell_ready
 from lookup_core.kernel.settings import RegistrarSettings
 from lookup_core.kernel.status_page import StatusPage
 from lookup_core.registrar.acknowledgement import BoundedAcknowledgement
+from lookup_core.registrar.audit import sealing
+from lookup_core.registrar.audit.sealer import Sealer
+from lookup_core.registrar.audit.standing import Standing
 from lookup_core.registrar.audited_reads import AuditedReads
 from lookup_core.registrar.count_exclusions import CountExclusions
 from lookup_core.registrar.create_key import CreateKey
 from lookup_core.registrar.extend_exclusion import ExtendExclusion
+from lookup_core.registrar.fetch_receipts import FetchReceipts
 from lookup_core.registrar.generate_token import GenerateToken
 from lookup_core.registrar.get_exclusion import GetExclusion
 from lookup_core.registrar.grants import Grants
 from lookup_core.registrar.list_keys import ListKeys
 from lookup_core.registrar.metrics import Metrics
 from lookup_core.registrar.postgres_readings import PostgresReadings
+from lookup_core.registrar.receipt_proofs import Prover, ReceiptKeys
 from lookup_core.registrar.recording import Ledger, Recording
 from lookup_core.registrar.register_exclusion import RegisterExclusion
 from lookup_core.registrar.revoke_key import RevokeKey
@@ -41,16 +47,19 @@ from lookup_core.registrar.rpc.bst import BstService
 from lookup_core.registrar.rpc.interceptors.authentication import Authentication
 from lookup_core.registrar.rpc.interceptors.door import Door
 from lookup_core.registrar.rpc.methods import SERVICES
+from lookup_core.registrar.rpc.receipts import ReceiptService
 from lookup_core.registrar.rpc.register import RegisterCases, RegisterService
 from lookup_core.registrar.seal_segments import SealSegments
 from lookup_core.registrar.secrets_in_use import Secrets
 from lookup_core.registrar.store.faults import NOT_NOW
 from lookup_core.registrar.store.founding import found
+from lookup_core.registrar.store.lookup_log import PostgresLookupLog
 from lookup_core.registrar.store.pool import Pool, borrowed, open_pool
 from lookup_core.registrar.store.postgres import PostgresStore
 from lookup_core.registrar.store.upkeep import Upkeep
 from lookup_core.registrar.validate_token import ValidateToken
 from nser.access.v1 import access_pb2_grpc
+from nser.audit.v1 import receipts_pb2_grpc
 from nser.bst.v1 import bst_pb2_grpc
 from nser.register.v1 import register_pb2_grpc
 
@@ -82,8 +91,11 @@ class Registrar:
     metrics: Metrics = field(default_factory=Metrics)
     grants: Grants = field(init=False)
     store: PostgresStore = field(init=False)
+    standing: Standing = field(default_factory=Standing)
+    sealer: Sealer = field(init=False)
     readings: PostgresReadings = field(init=False)
     _pool: Pool = field(init=False)
+    _receipt_keys: ReceiptKeys = field(init=False)
     _store_id: StoreId = field(init=False)
     _door: Door = field(init=False)
     _server: grpc.aio.Server = field(init=False)
@@ -98,20 +110,28 @@ class Registrar:
             founded = await found(connection, self.ring)
         self._store_id = founded.store_id
         self.store = PostgresStore(
-            self._pool, key_version=self.ring.blind_version, notify=self.settings.notify
+            self._pool,
+            key_version=self.ring.blind_version,
+            notify=self.settings.notify,
+            standing=self.standing,
         )
         self.readings = PostgresReadings(self.settings.database_url)
         self.grants = Grants(self.readings, self.clock)
+        self.sealer = await sealing.sealer_for(self._sealing())
+        self._receipt_keys = ReceiptKeys.of(self.ring, (await Log(self._pool).head()).origin)
+        await self.sealer.compare()
         upkeep = Upkeep(self._pool, self.grants, self.clock)
         self._tasks = [
             asyncio.create_task(self.grants.run(), name="grants"),
             asyncio.create_task(upkeep.run(), name="upkeep"),
             asyncio.create_task(SealSegments(self.store, self.clock).run(), name="sealing of segments"),
+            asyncio.create_task(self.sealer.run(), name="sealer"),
         ]
         self._page = StatusPage(self.metrics.page, self.status)
         self.metrics_address = await self._page.listen(self.settings.metrics_address)
         await self._listen()
-        self.phase = "serving"
+        self._tasks.append(asyncio.create_task(self._closing(), name="closing"))
+        self.phase = "closed" if self.standing.finding else "serving"
         tell_ready(self.settings.ready_file, address=self.address, metrics_address=self.metrics_address)
 
     async def serve(self, stopping: asyncio.Event) -> None:
@@ -123,6 +143,14 @@ class Registrar:
             if task in done:
                 log.error("process.part_ended", part=task.get_name(), exc_info=task.exception())
                 raise ProcessFailed(task.get_name())
+
+    async def _closing(self) -> None:
+        """Say to whoever asks for our health that the store is closed (SAFETY.md 14)."""
+        await self.standing.closed.wait()
+        self.phase = "closed"
+        for service in ("", *SERVICES):
+            await self._health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await asyncio.Event().wait()
 
     async def stop(self) -> None:
         """Take no new call, let those inside finish, wait for commits under way, and leave."""
@@ -152,6 +180,7 @@ class Registrar:
             "revision": int(self.readings.revision),
             "timeline": self.readings.timeline,
             "waiting": self.metrics.waiting_now,
+            "finding": self.standing.finding,
         }
         try:
             told["replicas"] = await self.store.replicas()
@@ -163,8 +192,20 @@ class Registrar:
         """A revision as callers see it."""
         return seal(self.ring.revision, self._store_id, revision)
 
+    def _sealing(self) -> sealing.Parts:
+        return sealing.Parts(
+            self.settings,
+            self.ring,
+            self._store_id,
+            self._pool,
+            self.store,
+            self.standing,
+            self.metrics,
+            self.clock,
+        )
+
     async def _listen(self) -> None:
-        self._door = Door(Authentication(self.store, self.ring.pepper), self.metrics)
+        self._door = Door(Authentication(self.store, self.ring.pepper), self.metrics, self.standing)
         server = grpc.aio.server(
             interceptors=[self._door],
             options=[
@@ -214,6 +255,10 @@ class Registrar:
             ),
             server,
         )
+        entries = PostgresLookupLog(self._pool)
+        prover = Prover(entries, Log(self._pool), self._receipt_keys, self.clock)
+        fetch = FetchReceipts(entries, prover, reads, secrets, self.metrics)
+        receipts_pb2_grpc.add_ReceiptServiceServicer_to_server(ReceiptService(fetch), server)
 
 
 async def _connected(settings: RegistrarSettings) -> Pool:
