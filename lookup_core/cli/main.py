@@ -12,10 +12,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from lookup_core.cli.api_keys import api_keys
 from lookup_core.cli.check import check
 from lookup_core.cli.exits import CommandFailed, ExitCode
-from lookup_core.cli.keyring import keyring
-from lookup_core.cli.keys import keys
+from lookup_core.cli.keys.group import keys
 from lookup_core.cli.migrate import migrate
 from lookup_core.cli.output import JSON_WANTED, report
 from lookup_core.cli.register import register
@@ -72,8 +72,8 @@ def build() -> typer.Typer:
     )
     for command in (run, stop, status, check, register, seed, migrate):
         joined.command()(command)
+    joined.add_typer(api_keys, name="api-keys")
     joined.add_typer(keys, name="keys")
-    joined.add_typer(keyring, name="keyring")
     for point in entry_points(group=GROUP):
         try:
             joined.add_typer(point.load(), name=point.name)

@@ -81,7 +81,7 @@ def _by_rpc(tally: Any, given: Any, number: int, concurrency: int) -> None:
 
 async def _in_bulk(tally: Any, count: int, number: int, excluded_share: float) -> None:
     from lookup_core.cli.database import connected, owner_url
-    from lookup_core.cli.keyring import ring_path
+    from lookup_core.cli.keys.files import ring_path
     from lookup_core.kernel.clock import SystemClock
     from lookup_core.kernel.errors import SettingsRefused
     from lookup_core.kernel.keyring import KeyRing

@@ -27,9 +27,9 @@ _REPLICA_FORMAT: Final = "nser-replica-keys-1"
 _RING_VARIABLE: Final = "NSER_KEYRING_FILE"
 _REPLICA_VARIABLE: Final = "NSER_REPLICA_KEYS_FILE"
 _RING_MADE_BY: Final = (
-    "`nser keyring create` makes one for a new register; an existing one needs its own, from its backup."
+    "`nser keys create` makes one for a new register; an existing one needs its own, from its backup."
 )
-_REPLICA_MADE_BY: Final = "`nser keyring replica-keys` makes it from the key ring."
+_REPLICA_MADE_BY: Final = "`nser keys replica-keys` makes it from the key ring."
 
 
 def derive(root: bytes, purpose: str) -> bytes:

@@ -54,7 +54,11 @@ def test_each_process_gets_its_own_role_and_key_file_alone(processes, home):
     assert registrar["NSER_KEYRING_FILE"] == str(home.keyring)
     assert not any("nser_registrar" in value or value == str(home.keyring) for value in replica.values())
     assert "nser_replica" in replica["NSER_REPLICA_DATABASE_URL"]
-    assert not any("postgresql" in value or "keys" in value or "redis" in value for value in bridge.values())
+    assert not any(
+        word in value
+        for word in ("postgresql", "replica-keys", "keyring", "redis")
+        for value in bridge.values()
+    )
 
 
 def test_the_bridge_is_told_where_the_servers_are(processes):

@@ -76,7 +76,7 @@ def test_a_failed_write_leaves_the_older_file_whole(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", [KeyRing, ReplicaKeys])
 def test_a_missing_file_or_a_folder_is_refused(kind, tmp_path):
     for path in (tmp_path / "none.json", tmp_path):
-        with pytest.raises(SettingsRefused, match="nser keyring"):
+        with pytest.raises(SettingsRefused, match="nser keys"):
             kind.load(path)
 
 

@@ -1,4 +1,4 @@
-"""`nser keyring`: the files that hold the register's keys. Shows fingerprints, never a key."""
+"""The files that hold the register's keys: made, and compared by fingerprints. No key is ever shown."""
 
 import os
 from pathlib import Path
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from lookup_core.kernel.keyring import KeyRing
 
 
-keyring = typer.Typer(
-    help="Make the register's key files, and compare them.", no_args_is_help=True, rich_markup_mode=None
-)
 Into = Annotated[
     Path | None, typer.Option("--into", help="By default NSER_REPLICA_KEYS_FILE, else the home's.")
 ]
@@ -30,7 +27,6 @@ def ring_path(given: Path | None) -> Path:
     return given or (Path(named) if named else RunHome.here().keyring)
 
 
-@keyring.command()
 def create(file: Ring = None, json: Json = False) -> None:
     """Make a ring for a new register. Refuses to overwrite one: its data would be lost for ever."""
     from lookup_core.kernel.keyring import KeyRing
@@ -43,7 +39,7 @@ def create(file: Ring = None, json: Json = False) -> None:
         raise CommandFailed(
             f"{path} exists and stays as it is: without it, what it encrypts is lost.",
             code=ExitCode.REFUSED,
-            attempt=f"nser keyring show --file {path}",
+            attempt=f"nser keys status --file {path}",
         ) from None
     except OSError as error:
         raise _unwritable(path, error) from None
@@ -54,7 +50,6 @@ def create(file: Ring = None, json: Json = False) -> None:
     )
 
 
-@keyring.command(name="replica-keys")
 def replica_keys(
     into: Annotated[
         Path | None, typer.Option("--into", help="By default NSER_REPLICA_KEYS_FILE, else the home's.")
@@ -73,8 +68,7 @@ def replica_keys(
     tell(f"Made {path} (mode 0600) from {ring_path(file)}.", {"file": path}, as_json=json)
 
 
-@keyring.command()
-def show(file: Ring = None, json: Json = False) -> None:
+def status(file: Ring = None, json: Json = False) -> None:
     """Tell what a ring holds: ids, versions and fingerprints by which two rings can be compared."""
     from lookup_core.kernel.keyring import ROOTS, VERSIONED, derive
 
@@ -117,7 +111,7 @@ def _loaded(path: Path) -> "KeyRing":
         return KeyRing.load(path)
     except SettingsRefused as refused:
         raise CommandFailed(
-            " ".join(refused.problems), code=ExitCode.REFUSED, attempt=f"nser keyring create --file {path}"
+            " ".join(refused.problems), code=ExitCode.REFUSED, attempt=f"nser keys create --file {path}"
         ) from None
 
 
