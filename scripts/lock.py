@@ -1,4 +1,4 @@
-"""Make requirements.lock: every dependency of our four packages at one version, with hashes (`make lock`).
+"""Make requirements.lock: every dependency of our five packages at one version, with hashes (`make lock`).
 
 The names come from the setup.cfg files alone. Our own packages are left out (they are installed from this checkout,
 without dependencies), so nobody can serve us a package of that name from a registry. Refuses to write a lock that
@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
-PROJECTS = (".", "protos", "clients/python", "clients/bridge")
+PROJECTS = (".", "protos", "clients/python", "clients/bridge", "clients/sandbox")
 PYTHON = "3.11"
 HEADER = """\
 # Every dependency of the packages in this checkout, with the hashes of the registry's files.

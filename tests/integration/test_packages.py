@@ -24,7 +24,7 @@ CRATE = "lookup_core/dataplane/"
 # Its tests read tests/vectors, which stays in the checkout.
 NOT_SHIPPED = (f"{CRATE}tests/",)
 EXTENSION = "lookup_core/_dataplane.abi3.so"
-OURS = ("protos", "clients/python", "clients/bridge")
+OURS = ("protos", "clients/python", "clients/bridge", "clients/sandbox")
 NEEDS_CARGO = pytest.mark.xdist_group("cargo")
 
 
