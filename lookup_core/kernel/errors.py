@@ -249,6 +249,17 @@ class AuditUnavailable(_NotNow):
     said = "The audit log cannot be written now, so this was not done. Repeat it with the same request_id."
 
 
+class StoreBehindWitness(_NotNow):
+    """The store's audit log is not the one that was witnessed outside: it is closed until people have looked."""
+
+    reason = "STORE_BEHIND_WITNESS"
+    said = (
+        "The register's store is behind its witness, or differs from it, and is closed. Nothing was saved or answered. "
+        "Let nobody play meanwhile."
+    )
+    wait_ms = 30_000
+
+
 class NotBuilt(Refused):
     """A call that the contract names and this version does not have yet."""
 

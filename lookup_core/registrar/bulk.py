@@ -20,16 +20,18 @@ from uuid import UUID
 import asyncpg
 
 from lookup_core.domain import bst, chain
+from lookup_core.domain.audit_entry import AuditEntry, new_salt
 from lookup_core.domain.blind import BlindKeys, blind_document, blind_phone
 from lookup_core.domain.exclusion import State
 from lookup_core.domain.identity import Identity
 from lookup_core.domain.ids import BlindIndex, PersonNo, Revision
 from lookup_core.domain.lease import GUARD_NS, LEASE_NS
 from lookup_core.domain.period import RULES, Period, Term, term
-from lookup_core.kernel.clock import Clock
+from lookup_core.kernel.clock import Clock, SystemClock
 from lookup_core.kernel.envelope import PersonCipher
 from lookup_core.kernel.ids import new_id
 from lookup_core.kernel.keyring import KeyRing
+from lookup_core.registrar.store.transaction import append
 from nser.feed.v1 import feed_pb2
 from nser.type.v1 import exclusion_pb2
 
@@ -161,9 +163,7 @@ async def load(connection: Connection, ring: KeyRing, entries: Sequence[Entry], 
             _BIND_OPERATORS, [person.exclusion_id for person in people if person.revision]
         )
         excluded = sum(person.entry.period is not None for person in people)
-        await connection.execute(
-            _AUDIT, f"{len(people)} people, {excluded} excluded", secrets.token_hex(16), revision
-        )
+        await append(connection, [_line(f"{len(people)} people, {excluded} excluded", revision)])
         await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, str(revision))
     return Loaded(len(people), excluded, len(entries) - len(people), revision)
 
@@ -182,16 +182,27 @@ async def in_force(clock: Clock) -> None:
     await clock.sleep((LEASE_NS + GUARD_NS) / 1e9)
 
 
-_AUDIT: Final = """
-INSERT INTO register.audit_entry (actor, action, subject, origin, reason, correlation_id, revision)
-VALUES ('nser seed', 'register.bulk_loaded', 'register', 'set-up', $1, $2, $3)
-"""
 _BIND_OPERATORS: Final = """
 INSERT INTO register.operator_exclusion (exclusion_id, operator_id, revision)
 SELECT e.exclusion_id, o.operator_id, e.revision
 FROM register.exclusion e CROSS JOIN register.operator o
 WHERE e.exclusion_id = ANY($1) AND o.state = 'active'
 """
+
+
+def _line(reason: str, revision: Revision) -> AuditEntry:
+    return AuditEntry(
+        salt=new_salt(),
+        at=SystemClock().now(),
+        revision=revision,
+        request_id=None,
+        actor="nser seed",
+        action="register.bulk_loaded",
+        subject="register",
+        origin="set-up",
+        reason=reason,
+        correlation_id=secrets.token_hex(16),
+    )
 
 
 async def _new_people(

@@ -23,6 +23,7 @@ from lookup_core.kernel.process import tell_ready
 from lookup_core.kernel.settings import RegistrarSettings
 from lookup_core.kernel.status_page import StatusPage
 from lookup_core.registrar.acknowledgement import BoundedAcknowledgement
+from lookup_core.registrar.audited_reads import AuditedReads
 from lookup_core.registrar.count_exclusions import CountExclusions
 from lookup_core.registrar.create_key import CreateKey
 from lookup_core.registrar.extend_exclusion import ExtendExclusion
@@ -189,10 +190,11 @@ class Registrar:
             self.grants, self.seal, self.metrics, timeout_s=self.settings.ack_timeout_ms / 1000
         )
         recording = Recording(self.store, acknowledgement)
+        reads = AuditedReads(self.store)
         cases = RegisterCases(
             register=RegisterExclusion(recording, ledger, secrets, self.clock),
             extend=ExtendExclusion(recording, ledger, self.clock),
-            get=GetExclusion(self.store),
+            get=GetExclusion(self.store, reads),
             count=CountExclusions(self.store, self.clock),
         )
         generate = GenerateToken(self.store, ledger, secrets, self.clock)
@@ -205,7 +207,9 @@ class Registrar:
             BstService(generate, ValidateToken(self.store), self.seal, self.clock), server
         )
         access_pb2_grpc.add_AccessServiceServicer_to_server(
-            AccessService(create, ListKeys(self.store, secrets), RevokeKey(recording, ledger), digest_key),
+            AccessService(
+                create, ListKeys(self.store, secrets, reads), RevokeKey(recording, ledger), digest_key
+            ),
             server,
         )
 

@@ -20,14 +20,16 @@ from lookup_core.domain.period import Period, date_in_kenya
 from lookup_core.kernel.clock import Clock, SystemClock
 from lookup_core.kernel.keyring import KeyRing
 from lookup_core.registrar.acknowledgement import NoReplicas
-from lookup_core.registrar.answers import Registered
+from lookup_core.registrar.answers import Registered, ShownKey
 from lookup_core.registrar.asked import Asked, Caller, digest_of
+from lookup_core.registrar.audited_reads import AuditedReads
 from lookup_core.registrar.count_exclusions import CountExclusions
 from lookup_core.registrar.create_key import Created, CreateKey, NewKey
 from lookup_core.registrar.extend_exclusion import ExtendExclusion, Extension
 from lookup_core.registrar.generate_token import Generated, GenerateToken
 from lookup_core.registrar.get_exclusion import GetExclusion
-from lookup_core.registrar.list_keys import ListKeys
+from lookup_core.registrar.list_keys import KeysWanted, ListKeys
+from lookup_core.registrar.pages import Page
 from lookup_core.registrar.people.personal_data import Told
 from lookup_core.registrar.people.tokens import Nonce, fresh_nonce
 from lookup_core.registrar.recording import Acknowledgement, Ledger, Recording
@@ -81,8 +83,9 @@ class Desk:
         self._extend = ExtendExclusion(recording, ledger, self.clock)
         self._create = CreateKey(recording, ledger, self.secrets, self.clock)
         self.revoke = RevokeKey(recording, ledger)
-        self.list_keys = ListKeys(self.store, self.secrets)
-        self.get = GetExclusion(self.store)
+        reads = AuditedReads(self.store)
+        self._list_keys = ListKeys(self.store, self.secrets, reads)
+        self._get = GetExclusion(self.store, reads)
         self.count = CountExclusions(self.store, self.clock)
         self.validate = ValidateToken(self.store)
         self._generate = GenerateToken(self.store, ledger, self.secrets, self.clock, self.nonce)
@@ -116,6 +119,12 @@ class Desk:
     async def create_key(self, new: NewKey | None = None, *, request_id: RequestId | None = None) -> Created:
         new = new or NewKey("Simba Bet", ("nser:read",))
         return await self._create(new, self.asked("CreateKey", new.fields(), request_id))
+
+    async def list_keys(self, wanted: KeysWanted) -> Page[ShownKey]:
+        return await self._list_keys(wanted, self.caller)
+
+    async def get(self, exclusion_id: ExclusionId) -> Registered:
+        return await self._get(exclusion_id, self.caller)
 
     async def generate(self, identity: Identity, **caller: Any) -> Generated:
         return await self._generate(identity, a_caller(**caller) if caller else self.caller)

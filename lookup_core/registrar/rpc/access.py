@@ -36,7 +36,7 @@ class AccessService(access_pb2_grpc.AccessServiceServicer):
     async def ListKeys(
         self, request: access_pb2.ListKeysRequest, context: Context
     ) -> access_pb2.ListKeysResponse:
-        page = await self._list(translate.keys_wanted(request))
+        page = await self._list(translate.keys_wanted(request), CALL.get().caller)
         return access_pb2.ListKeysResponse(
             keys=[translate.key(key) for key in page.entries], next_page_token=page.next_token
         )

@@ -47,7 +47,7 @@ class RegisterService(register_pb2_grpc.RegisterServiceServicer):
         return register_pb2.RegisterResponse(exclusion=translate.exclusion(registered, self._seal))
 
     async def Get(self, request: register_pb2.GetRequest, context: Context) -> register_pb2.GetResponse:
-        held = await self._cases.get(translate.exclusion_id_of(request.id))
+        held = await self._cases.get(translate.exclusion_id_of(request.id), CALL.get().caller)
         return register_pb2.GetResponse(exclusion=translate.exclusion(held, self._seal))
 
     async def Extend(

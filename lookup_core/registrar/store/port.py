@@ -1,7 +1,7 @@
 """The store as the use cases see it. `postgres.py` is the real one; tests bring a fake that keeps the same promises.
 
 Locks are taken in one order everywhere, so that nobody waits in a circle: the request id, identifiers (sorted),
-people (sorted) or a key, and the counter last (SAFETY.md 10).
+people (sorted) or a key, the counter (SAFETY.md 10), and the audit log at the commit.
 """
 
 from __future__ import annotations
@@ -116,7 +116,8 @@ class Transaction(Protocol):
         ...
 
     async def audit(self, lines: Sequence[AuditLine]) -> None:
-        """Write audit lines. Raises AuditUnavailable: an act that cannot be audited is not done (SAFETY.md 25)."""
+        """Write audit lines with the commit; `write` raises AuditUnavailable, and nothing is done, when it cannot
+        (SAFETY.md 25)."""
         ...
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Final, TypeVar
 
 import asyncpg
@@ -17,7 +17,9 @@ import structlog
 
 from lookup_core.domain.bst import Token
 from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, Revision
+from lookup_core.kernel.clock import SystemClock
 from lookup_core.kernel.errors import StoreUnreachable
+from lookup_core.registrar.audit.standing import Standing
 from lookup_core.registrar.people.identifiers import Identifier
 from lookup_core.registrar.store import reading
 from lookup_core.registrar.store.faults import AGAIN, NOT_NOW, OutcomeUnknown, lost, unreachable
@@ -42,8 +44,18 @@ Result = TypeVar("Result")
 class PostgresStore:
     """The store behind `pool`. `key_version` is that of the blind indexes it is given."""
 
-    def __init__(self, pool: Pool, *, key_version: int, notify: bool) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        key_version: int,
+        notify: bool,
+        now: Callable[[], datetime] = SystemClock().now,
+        standing: Standing | None = None,
+    ) -> None:
         self._pool = pool
+        self._now = now
+        self._standing = standing or Standing()
         self._key_version = key_version
         self._notify = notify
         self._under_way: set[asyncio.Task[object]] = set()
@@ -53,6 +65,7 @@ class PostgresStore:
     async def write(
         self, act: Callable[[Transaction], Awaitable[Result]], *, until_s: float | None = None
     ) -> Committed[Result]:
+        self._standing.check()
         progress = Progress()
         task = asyncio.create_task(self._write(act, progress))
         self._under_way.add(task)
@@ -114,9 +127,9 @@ class PostgresStore:
         transaction = connection.transaction()
         await transaction.start()
         try:
-            result = await act(
-                PostgresTransaction(connection, progress, key_version=self._key_version, notify=self._notify)
-            )
+            opened = self.transaction(connection, progress)
+            result = await act(opened)
+            await opened.write_audit()
         except Exception:  # and not a cancellation: then the connection is thrown away, without a round trip
             if not connection.is_closed():
                 await transaction.rollback()
@@ -125,6 +138,12 @@ class PostgresStore:
         progress.is_open = True
         await transaction.commit()
         return result
+
+    def transaction(self, connection: Connection, progress: Progress) -> PostgresTransaction:
+        """The statements of a transaction that was begun on this connection."""
+        return PostgresTransaction(
+            connection, progress, key_version=self._key_version, notify=self._notify, now=self._now
+        )
 
     # -- reading
 

@@ -1,5 +1,5 @@
 -- What the registrar says to PostgreSQL, by name. The order within a writing transaction is: the request id, the
--- identifiers (sorted), people (sorted) or a key, and the counter last (SAFETY.md 10). READ COMMITTED: each statement
+-- identifiers (sorted), people (sorted) or a key, the counter (SAFETY.md 10), and the audit log last. READ COMMITTED: each statement
 -- sees what was committed before it began, so what must hold is read again after its lock was taken.
 
 -- name: lock
@@ -161,9 +161,18 @@ WITH stated AS (
 SELECT pg_notify('nser_change', ($1::bigint)::text) WHERE $11
 
 -- name: audit
--- $1 actors, $2 actions, $3 subjects, $4 origins, $5 reasons, $6 correlation ids, $7 request ids, $8 revisions.
-INSERT INTO register.audit_entry (actor, action, subject, origin, reason, correlation_id, request_id, revision)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::bigint[])
+-- Locks the log's counter until the commit: the order of entries is the order of commits, without a gap. The arrays are
+-- in the order of the entry's columns, and an entry's place in them is its place in the log.
+WITH head AS (
+    UPDATE register.audit_head SET size = size + cardinality($1::bytea[]) RETURNING size - cardinality($1::bytea[]) AS begins
+)
+INSERT INTO register.audit_entry (entry_id, salt, at, revision, request_id, actor, action, subject, origin, reason,
+                                  correlation_id)
+SELECT head.begins + line.place - 1, line.salt, line.at, line.revision, line.request_id, line.actor, line.action,
+       line.subject, line.origin, line.reason, line.correlation_id
+FROM head, unnest($1::bytea[], $2::timestamptz[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[],
+                  $9::text[], $10::text[]) WITH ORDINALITY
+     AS line(salt, at, revision, request_id, actor, action, subject, origin, reason, correlation_id, place)
 
 -- name: look
 -- Who holds some identifiers and what token they have, from one snapshot and without a lock. $1 kinds, $2 blind
@@ -239,6 +248,9 @@ SELECT revision, statements, digest FROM register.change ORDER BY revision DESC 
 
 -- name: ensure_lookup_log
 SELECT register.ensure_lookup_log(2)
+
+-- name: ensure_audit_log
+SELECT register.ensure_audit_log(2)
 
 -- name: sweep_abandoned
 -- Rows whose last grant ran out by our clock (SAFETY.md 5, 7), while nothing was granted since. $1 ids, $2 grant numbers.

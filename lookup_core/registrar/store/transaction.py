@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import asyncpg
 
+from lookup_core.domain.audit_entry import COLUMNS, AuditEntry, new_salt
 from lookup_core.domain.bst import Token
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision
@@ -54,11 +56,21 @@ class Progress:
 class PostgresTransaction:
     """The statements of one transaction, on one connection."""
 
-    def __init__(self, connection: Connection, progress: Progress, *, key_version: int, notify: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        progress: Progress,
+        *,
+        key_version: int,
+        notify: bool,
+        now: Callable[[], datetime],
+    ) -> None:
         self._connection = connection
         self._progress = progress
         self._key_version = key_version
         self._notify = notify
+        self._now = now
+        self._lines: list[AuditLine] = []
 
     async def answer_to(self, request_id: RequestId) -> KeptAnswer | None:
         self._progress.is_open = True  # whoever holds this lock may be committing the same request
@@ -199,9 +211,17 @@ class PostgresTransaction:
         )
 
     async def audit(self, lines: Sequence[AuditLine]) -> None:
+        """Kept until the end of the transaction: the log's counter is the last lock of all."""
+        self._lines += lines
+
+    async def write_audit(self) -> None:
+        """Give the lines their places in the log, just before the commit. Raises AuditUnavailable."""
+        if not self._lines:
+            return
+        at = self._now()
         try:
-            await self._connection.execute(QUERIES["audit"], *_audit_columns(lines))
-        except NOT_NOW:
+            await append(self._connection, [_entry(line, at) for line in self._lines])
+        except (*NOT_NOW, asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
             raise
         except asyncpg.PostgresError as fault:
             log.error("audit.refused", cause=type(fault).__name__, sqlstate=fault.sqlstate)
@@ -216,14 +236,25 @@ def _lock_number(kind: bytes, value: bytes) -> int:
     return int.from_bytes(hashlib.sha256(kind + b"\0" + value).digest()[:8], "big", signed=True)
 
 
-def _audit_columns(lines: Sequence[AuditLine]) -> tuple[list[object], ...]:
-    return (
-        [line.caller.actor for line in lines],
-        [line.action for line in lines],
-        [line.subject for line in lines],
-        [line.caller.origin for line in lines],
-        [line.reason for line in lines],
-        [line.caller.correlation_id for line in lines],
-        [line.request_id for line in lines],
-        [line.revision for line in lines],
+async def append(
+    connection: Connection | asyncpg.Connection[asyncpg.Record], entries: Sequence[AuditEntry]
+) -> None:
+    """Append entries to the audit log; from here to the commit every other writer waits."""
+    columns = ([getattr(entry, name) for entry in entries] for name in COLUMNS)
+    await connection.execute(QUERIES["audit"], *columns)
+
+
+def _entry(line: AuditLine, at: datetime) -> AuditEntry:
+    caller = line.caller
+    return AuditEntry(
+        salt=new_salt(),
+        at=at,
+        revision=line.revision,
+        request_id=line.request_id,
+        actor=caller.actor,
+        action=line.action,
+        subject=line.subject,
+        origin=caller.origin,
+        reason=line.reason,
+        correlation_id=caller.correlation_id,
     )

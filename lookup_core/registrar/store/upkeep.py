@@ -1,4 +1,4 @@
-"""What a store needs from time to time: partitions for the lookup log, rows of replicas that are gone, old changes.
+"""What a store needs from time to time: partitions for the logs, rows of replicas that are gone, old changes.
 
 Nothing here decides an acknowledgement. Each piece may run on every registrar at once, and is left to the next time
 when the store cannot be reached.
@@ -58,14 +58,15 @@ class Upkeep:
     async def once(self, turn: int) -> None:
         """One round; what is rarer goes by the number of the round."""
         if turn % ROUNDS_A_DAY == 0:
-            await self.ensure_lookup_log()
+            await self.ensure_logs()
         await self.sweep(self._grants.abandoned(ABANDONED_NS))
         if turn % PRUNE_EVERY == 0:
             await self.prune()
 
-    async def ensure_lookup_log(self) -> None:
-        """Make the partitions of the months around today."""
+    async def ensure_logs(self) -> None:
+        """Make the partitions of the months around today, of both logs."""
         await self._execute("ensure_lookup_log")
+        await self._execute("ensure_audit_log")
 
     async def sweep(self, abandoned: Mapping[ReplicaId, int]) -> None:
         """Delete rows whose lease is over, and only while nothing was granted since it was seen (SAFETY.md 5)."""
