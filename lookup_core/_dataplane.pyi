@@ -234,7 +234,10 @@ class LookupLog:
 
     def counts(self) -> LogCounts: ...
     def set_checkpoint(self, checkpoint: bytes) -> None:
-        """Name a checkpoint of the audit log (64 bytes) in the segments that are opened from now on."""
+        """Name a checkpoint of the audit log in the segments that are opened from now on.
+
+        64 bytes: its size u64 little-endian, its root 32, zeros.
+        """
 
     def close(self) -> None:
         """Write what waits and close the last segment. Blocks as long as the disk does."""
@@ -261,8 +264,27 @@ class Segment:
     def first_at_us(self) -> int: ...
     @property
     def last_at_us(self) -> int: ...
+    @property
+    def first_sequence(self) -> int: ...
+    @property
+    def last_sequence(self) -> int: ...
+    def rooting(self, seed: bytes) -> Rooting:
+        """The Merkle root of the entries (RFC 6962), their leaves salted from `seed` (32 bytes)."""
+
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """How many entries, and their bytes."""
+
+@final
+class Rooting:
+    """A root that is being computed. Iterating does it in pieces, and gives how many entries each had."""
+
+    PIECE: ClassVar[int]
+    @property
+    def root(self) -> bytes:
+        """Of what was hashed so far."""
+
+    def __iter__(self) -> Iterator[int]: ...
+    def __next__(self) -> int: ...
 
 def read_segment(path: Path | str) -> Segment:
     """Read and verify a closed segment. Raises ValueError for a damaged one, OSError for one that cannot be read."""

@@ -42,6 +42,7 @@ from lookup_core.registrar.rpc.interceptors.authentication import Authentication
 from lookup_core.registrar.rpc.interceptors.door import Door
 from lookup_core.registrar.rpc.methods import SERVICES
 from lookup_core.registrar.rpc.register import RegisterCases, RegisterService
+from lookup_core.registrar.seal_segments import SealSegments
 from lookup_core.registrar.secrets_in_use import Secrets
 from lookup_core.registrar.store.faults import NOT_NOW
 from lookup_core.registrar.store.founding import found
@@ -105,6 +106,7 @@ class Registrar:
         self._tasks = [
             asyncio.create_task(self.grants.run(), name="grants"),
             asyncio.create_task(upkeep.run(), name="upkeep"),
+            asyncio.create_task(SealSegments(self.store, self.clock).run(), name="sealing of segments"),
         ]
         self._page = StatusPage(self.metrics.page, self.status)
         self.metrics_address = await self._page.listen(self.settings.metrics_address)

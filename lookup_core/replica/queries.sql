@@ -67,12 +67,19 @@ SELECT key_id, mac, operator_id, scopes, requests_per_second, people_per_second,
 
 -- name: log_segment
 -- First in the transaction that stores a segment's entries: who finds the row there has nothing to store. Nothing comes
--- back then. $1 replica_id, $2 number, $3 entries, $4 and $5 microseconds since 1970, $6 sha256, $7 previous, $8 checkpoint.
-INSERT INTO register.lookup_segment (replica_id, number, entries, first_at, last_at, sha256, previous_sha256, checkpoint)
-VALUES ($1, $2, $3, timestamptz 'epoch' + $4::bigint * interval '1 microsecond',
-        timestamptz 'epoch' + $5::bigint * interval '1 microsecond', $6, $7, $8)
-ON CONFLICT DO NOTHING
-RETURNING number
+-- back then. What is new waits to be sealed. $1 replica_id, $2 number, $3 entries, $4 and $5 microseconds since 1970,
+-- $6 sha256, $7 previous, $8 checkpoint, $9 root, $10 seed, $11 first and $12 last sequence.
+WITH stored AS (
+    INSERT INTO register.lookup_segment (replica_id, number, entries, first_at, last_at, sha256, previous_sha256,
+                                         checkpoint, root, seed, first_sequence, last_sequence)
+    VALUES ($1, $2, $3, timestamptz 'epoch' + $4::bigint * interval '1 microsecond',
+            timestamptz 'epoch' + $5::bigint * interval '1 microsecond', $6, $7, $8, $9, $10, $11, $12)
+    ON CONFLICT DO NOTHING
+    RETURNING replica_id, number
+), queued AS (
+    INSERT INTO register.lookup_segment_unsealed (replica_id, number) SELECT replica_id, number FROM stored
+)
+SELECT number FROM stored
 
 -- name: logged_segment
 SELECT sha256 FROM register.lookup_segment WHERE replica_id = $1 AND number = $2

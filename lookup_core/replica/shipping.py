@@ -1,14 +1,17 @@
 """The record of who asked about whom, from segments on the disk to PostgreSQL.
 
 Shipped in order, a segment a transaction, and deleted when it is stored; what a process leaves behind its successor
-ships. At least once, stored once: a segment's row and its entries are one transaction. It never hurries: the machine is
-for answers, so entries go at a pace, and no piece of work on the event loop is longer than one of the feed can bear.
+ships. At least once, stored once: a segment's row and its entries are one transaction. With the row goes the Merkle
+root of the entries, which the registrar seals into the audit log; its leaves are salted from a seed that is made here,
+new for every attempt, and kept only if the segment is. It never hurries: the machine is for answers, so entries go at a
+pace, and no piece of work on the event loop is longer than one of the feed can bear.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -19,6 +22,7 @@ import asyncpg
 import structlog
 
 from lookup_core._dataplane import Segment, read_segment
+from lookup_core.domain.lookup_segment import SEED_BYTES
 from lookup_core.kernel.sql import load_queries
 from lookup_core.replica.wake import STORE_FAULTS
 
@@ -117,13 +121,19 @@ class Shipping:
             self._held.pop(path, None)
 
     async def _deliver(self, segment: Segment, pace: int | None) -> None:
+        seed = secrets.token_bytes(SEED_BYTES)
+        root = await _root_of(segment, seed)
         paced_s = 0.0 if pace is None else segment.entries / pace
         async with asyncio.timeout(SHIP_S + 2 * paced_s):
-            is_new = await self._store(await self._connected(), segment, pace)
+            is_new = await self._store(await self._connected(), segment, (root, seed), pace)
         self.shipped += segment.entries if is_new else 0
 
     async def _store(
-        self, connection: asyncpg.Connection[asyncpg.Record], segment: Segment, pace: int | None
+        self,
+        connection: asyncpg.Connection[asyncpg.Record],
+        segment: Segment,
+        rooted: tuple[bytes, bytes],
+        pace: int | None,
     ) -> bool:
         """Store a segment, all of it or nothing. False when it was stored before."""
         named = (UUID(bytes=bytes(segment.replica_id)), segment.number)
@@ -132,7 +142,8 @@ class Shipping:
                 self._queries["log_segment"],
                 *named,
                 *(segment.entries, segment.first_at_us, segment.last_at_us),
-                *(segment.sha256, segment.previous_sha256, segment.checkpoint),
+                *(segment.sha256, segment.previous_sha256, segment.checkpoint, *rooted),
+                *(segment.first_sequence, segment.last_sequence),
             )
             if claimed is None:
                 if await connection.fetchval(self._queries["logged_segment"], *named) != segment.sha256:
@@ -172,6 +183,14 @@ class Shipping:
         connection, self._connection = self._connection, None
         if connection is not None and not connection.is_closed():
             connection.terminate()
+
+
+async def _root_of(segment: Segment, seed: bytes) -> bytes:
+    """The root of a segment, hashed in pieces between which others have their turn."""
+    rooting = segment.rooting(seed)
+    for _ in rooting:
+        await asyncio.sleep(0)
+    return rooting.root
 
 
 async def _paced(segment: Segment, pace: int | None) -> AsyncIterator[bytes]:

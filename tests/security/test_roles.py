@@ -20,10 +20,11 @@ EVERY_TABLE = (
         "bst_cross_reference",
         "audit_entry",
     ),
-    *("request", "outbox", "lookup_log", "lookup_segment"),
+    *("request", "outbox", "lookup_log", "lookup_segment", "lookup_segment_unsealed"),
 )
-DELETED_BY_REGISTRARS = ("replica", "change", "request", "outbox")  # swept, pruned, forgotten, delivered
-READ_BY_REPLICAS = ("head", "change", "replica", "lookup_log", "lookup_segment")
+# Swept, pruned, forgotten, delivered, sealed.
+DELETED_BY_REGISTRARS = ("replica", "change", "request", "outbox", "lookup_segment_unsealed")
+READ_BY_REPLICAS = ("head", "change", "replica", "lookup_log")
 
 REPLICA_MAY_NOT = [
     *(f"SELECT * FROM register.{table}" for table in EVERY_TABLE if table not in READ_BY_REPLICAS),
@@ -37,6 +38,7 @@ REPLICA_MAY_NOT = [
     "UPDATE register.replica SET key_version = 9",
     "UPDATE register.lookup_log SET outcome = 'NOT_EXCLUDED'",
     "UPDATE register.lookup_segment SET entries = 1",
+    "SELECT seed FROM register.lookup_segment",
     "INSERT INTO register.head (store_id, revision, digest, key_version) VALUES (gen_random_uuid(), 0, '', 1)",
     "SELECT register.ensure_lookup_log(1)",
 ]
@@ -44,7 +46,7 @@ REGISTRAR_MAY_NOT = [
     *(f"UPDATE register.{table} SET {column} = {column}" for table, column in (
         ("audit_entry", "actor"), ("change", "statements"), ("exclusion_period", "period"), ("identifier", "blind"),
         ("request", "answer"), ("operator_exclusion", "revision"), ("bst_mapping", "blind"), ("lookup_log", "outcome"),
-        ("replica", "applied"),
+        ("replica", "applied"), ("lookup_segment", "root"), ("lookup_segment_unsealed", "number"),
     )),
     *(f"DELETE FROM register.{table}" for table in EVERY_TABLE if table not in DELETED_BY_REGISTRARS),
     *(f"TRUNCATE register.{table} CASCADE" for table in EVERY_TABLE),

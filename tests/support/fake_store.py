@@ -16,6 +16,7 @@ from uuid import UUID
 from lookup_core.domain.bst import Token
 from lookup_core.domain.chain import Digest, genesis
 from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision, StoreId
+from lookup_core.domain.lookup_segment import SealedSegment
 from lookup_core.kernel.errors import AuditUnavailable, StoreUnreachable
 from lookup_core.registrar.people.identifiers import Identifier, Kind
 from lookup_core.registrar.people.which import Holding
@@ -57,6 +58,7 @@ class Rows:
     changes: list[Revised] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     audit: list[AuditLine] = field(default_factory=list)
+    unsealed: list[SealedSegment] = field(default_factory=list)
 
 
 class FakeStore:
@@ -250,6 +252,10 @@ class FakeTransaction:
 
     async def revoke_key(self, key_id: KeyId) -> None:
         self._rows.keys[key_id] = replace(self._rows.keys[key_id], is_active=False)
+
+    async def take_unsealed(self, count: int) -> Sequence[SealedSegment]:
+        taken, self._rows.unsealed[:] = self._rows.unsealed[:count], self._rows.unsealed[count:]
+        return taken
 
     async def position(self) -> Revision:
         return self._rows.head.revision

@@ -127,7 +127,7 @@ impl Settings {
             disk_budget: 4 << 30,
             segment_bytes: 8 << 20,
             segment_entries: 250_000,
-            segment_age: Duration::from_millis(200),
+            segment_age: Duration::from_secs(1),
             backlog_age: Duration::from_secs(10),
             backlog: 8,
             sync_every: Duration::from_millis(100),

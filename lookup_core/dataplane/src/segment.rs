@@ -13,6 +13,7 @@
 
 mod copy;
 mod recover;
+mod root;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use sha2::{Digest, Sha256};
 pub use copy::{COLUMNS, Rows};
 pub(crate) use recover::rename_closed;
 pub use recover::{Recovered, recover};
+pub use root::{Rooting, SEED};
 
 pub const MAGIC: [u8; 8] = *b"NSERLOOK";
 pub const VERSION: u32 = 1;
@@ -48,7 +50,8 @@ pub struct Header {
     pub number: u64,
     /// Of the segment that this process closed before; zeros for its first.
     pub previous: [u8; 32],
-    /// The newest checkpoint of the audit log that was known when the segment was opened; free form.
+    /// The newest checkpoint of the audit log that was known when the segment was opened: its size u64, its root 32, zeros;
+    /// all zeros while none is known. So nothing in the segment was written before that checkpoint was made.
     pub checkpoint: [u8; 64],
 }
 
@@ -76,6 +79,9 @@ pub struct Segment {
     pub entries: u64,
     pub first_at_us: u64,
     pub last_at_us: u64,
+    /// The sequence numbers of its first and its last entry.
+    pub first_sequence: u64,
+    pub last_sequence: u64,
     bytes: Vec<u8>,
     records: Vec<Range<usize>>,
 }
@@ -135,19 +141,26 @@ pub fn parse(bytes: Vec<u8>) -> Result<Segment, Damaged> {
         entries: 0,
         first_at_us: u64::MAX,
         last_at_us: 0,
+        first_sequence: u64::MAX,
+        last_sequence: 0,
         bytes,
         records,
     };
     let (mut counted, mut first, mut last) = (0, u64::MAX, 0);
+    let (mut from, mut to) = (u64::MAX, 0);
     for record in segment.records() {
-        counted += record.codes.len() as u64;
+        let entries = record.codes.len() as u64;
+        counted += entries;
         first = first.min(record.at_us);
         last = last.max(record.at_us);
+        from = from.min(record.first);
+        to = to.max(record.first.saturating_add(entries - 1));
     }
     if counted == 0 || counted != entries {
         return Err(Damaged::Broken("its footer counts other entries"));
     }
     (segment.entries, segment.first_at_us, segment.last_at_us) = (entries, first, last);
+    (segment.first_sequence, segment.last_sequence) = (from, to);
     Ok(segment)
 }
 

@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 from lookup_core.domain.bst import Token
 from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision
+from lookup_core.domain.lookup_segment import SealedSegment
 from lookup_core.registrar.people.identifiers import Identifier
 from lookup_core.registrar.people.which import Holding
 from lookup_core.registrar.store.rows import (
@@ -100,6 +101,12 @@ class Transaction(Protocol):
     async def lock_key(self, key_id: KeyId) -> HeldKey | None: ...
 
     async def revoke_key(self, key_id: KeyId) -> None: ...
+
+    # -- the lookup log
+
+    async def take_unsealed(self, count: int) -> Sequence[SealedSegment]:
+        """Take up to `count` stored segments that no audit line tells of; at the commit they are sealed."""
+        ...
 
     # -- the revision
 

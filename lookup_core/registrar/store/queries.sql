@@ -265,3 +265,44 @@ DELETE FROM register.replica WHERE (grant_no = 0 OR released) AND started_at < n
 -- name: prune_changes
 -- What may go is decided in the function, which alone may delete from the feed (SAFETY.md 6).
 SELECT count(*) FROM register.prune_changes()
+
+-- name: unsealed_segments
+-- Those that wait longest; gone with the line that seals them, or there again when its transaction fails. Another
+-- registrar that takes the same ones waits for us, and then has none of them. $1 how many.
+WITH taken AS (
+    DELETE FROM register.lookup_segment_unsealed WHERE (replica_id, number) IN
+        (SELECT replica_id, number FROM register.lookup_segment_unsealed ORDER BY shipped_at, replica_id, number LIMIT $1)
+    RETURNING replica_id, number, shipped_at
+)
+SELECT replica_id, number, segment.entries, segment.sha256, segment.root, segment.checkpoint
+FROM taken JOIN register.lookup_segment AS segment USING (replica_id, number)
+WHERE segment.root IS NOT NULL ORDER BY taken.shipped_at, replica_id, number
+
+-- name: segments_that_wait
+SELECT count(*) AS segments, coalesce(extract(epoch FROM now() - min(shipped_at)), 0)::float8 AS oldest_s
+FROM register.lookup_segment_unsealed
+
+-- name: checks_by_token
+-- A page of an operator's checks. $1 operator, $2 token, $3 and $4 from and to, $5 to $7 the check to go on after,
+-- $8 how many.
+SELECT at, replica_id, sequence FROM register.lookup_log
+WHERE operator_id = $1 AND token = $2 AND at >= $3 AND at < $4 AND (at, replica_id, sequence) > ($5, $6, $7)
+ORDER BY at, replica_id, sequence LIMIT $8
+
+-- name: checks_by_correlation
+-- As checks_by_token; $2 the caller's own id of the call.
+SELECT at, replica_id, sequence FROM register.lookup_log
+WHERE operator_id = $1 AND correlation_id = $2 AND at >= $3 AND at < $4 AND (at, replica_id, sequence) > ($5, $6, $7)
+ORDER BY at, replica_id, sequence LIMIT $8
+
+-- name: segment_of
+-- The segment that an entry is in. $1 replica_id, $2 sequence.
+SELECT replica_id, number, entries, first_at, last_at, first_sequence, last_sequence, root, seed
+FROM register.lookup_segment WHERE replica_id = $1 AND first_sequence <= $2 ORDER BY first_sequence DESC LIMIT 1
+
+-- name: segment_rows
+-- The entries of a segment as they were hashed: in their order, with the columns of lookup_core.domain.lookup_segment.
+-- $1 replica_id, $2 and $3 first and last time, $4 and $5 first and last sequence, $6 one more than there should be.
+SELECT at, replica_id, sequence, operator_id, key_id, purpose, outcome, basis, token, revision, correlation_id
+FROM register.lookup_log
+WHERE replica_id = $1 AND at BETWEEN $2 AND $3 AND sequence BETWEEN $4 AND $5 ORDER BY sequence LIMIT $6

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from uuid import UUID
 
 import asyncpg
 
 from lookup_core.domain.bst import Token
 from lookup_core.domain.exclusion import Exclusion, State
 from lookup_core.domain.ids import BlindIndex, ExclusionId, KeyId, OperatorId, PersonNo, Revision
+from lookup_core.domain.lookup_segment import Named, SealedSegment
 from lookup_core.domain.outcome import RiskLevel
 from lookup_core.domain.period import Period, Term
 from lookup_core.registrar.people.identifiers import Identifier, Kind
@@ -70,6 +72,17 @@ def key(row: asyncpg.Record) -> HeldKey:
         people_per_second=row["people_per_second"],
         is_active=row["is_active"],
         created_at=row["created_at"],
+    )
+
+
+def sealed_segment(row: asyncpg.Record) -> SealedSegment:
+    return SealedSegment(
+        replica_id=UUID(bytes=row["replica_id"].bytes),
+        number=row["number"],
+        entries=row["entries"],
+        sha256=row["sha256"],
+        root=row["root"],
+        checkpoint=Named.unpacked(row["checkpoint"]),
     )
 
 

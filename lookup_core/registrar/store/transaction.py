@@ -14,6 +14,7 @@ from lookup_core.domain.audit_entry import COLUMNS, AuditEntry, new_salt
 from lookup_core.domain.bst import Token
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision
+from lookup_core.domain.lookup_segment import SealedSegment
 from lookup_core.kernel.envelope import WrappedKey
 from lookup_core.kernel.errors import AuditUnavailable
 from lookup_core.registrar.people.identifiers import Identifier
@@ -185,6 +186,12 @@ class PostgresTransaction:
 
     async def revoke_key(self, key_id: KeyId) -> None:
         await self._connection.execute(QUERIES["revoke_key"], key_id)
+
+    # -- the lookup log
+
+    async def take_unsealed(self, count: int) -> Sequence[SealedSegment]:
+        rows = await self._connection.fetch(QUERIES["unsealed_segments"], count)
+        return [reading.sealed_segment(row) for row in rows]
 
     # -- the revision
 

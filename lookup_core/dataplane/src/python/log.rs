@@ -188,6 +188,24 @@ impl Segment {
         self.segment.last_at_us
     }
 
+    #[getter]
+    fn first_sequence(&self) -> u64 {
+        self.segment.first_sequence
+    }
+
+    #[getter]
+    fn last_sequence(&self) -> u64 {
+        self.segment.last_sequence
+    }
+
+    /// The Merkle root of the entries under the salts of `seed`, to be computed by iterating.
+    fn rooting(&self, seed: [u8; segment::SEED]) -> Rooting {
+        Rooting {
+            segment: self.segment.clone(),
+            rooting: segment::Rooting::new(&seed),
+        }
+    }
+
     /// The columns of `register.lookup_log` that the stream fills, in its order.
     #[classattr]
     fn columns() -> [&'static str; 11] {
@@ -206,6 +224,35 @@ impl Segment {
         let rows = py.detach(|| self.segment.copy_rows(self.next, Self::PIECE))?;
         self.next = rows.next;
         Some((rows.entries, PyBytes::new(py, &rows.bytes)))
+    }
+}
+
+/// A root that is being computed. Iterating does it, and gives how many entries were hashed.
+#[pyclass(module = "lookup_core._dataplane")]
+pub struct Rooting {
+    segment: Arc<segment::Segment>,
+    rooting: segment::Rooting,
+}
+
+#[pymethods]
+impl Rooting {
+    /// How many entries are hashed in one go at least: less than a millisecond's work.
+    #[classattr]
+    const PIECE: usize = 500;
+
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&mut self, py: Python<'_>) -> Option<usize> {
+        let hashed = py.detach(|| self.rooting.advance(&self.segment, Self::PIECE));
+        (hashed > 0).then_some(hashed)
+    }
+
+    /// The root of what was hashed so far.
+    #[getter]
+    fn root<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.rooting.root())
     }
 }
 

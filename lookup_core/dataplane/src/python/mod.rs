@@ -23,7 +23,7 @@ mod _dataplane {
     #[pymodule_export]
     use super::index::{Loading, PyDecision, PyIndex, PyLease};
     #[pymodule_export]
-    use super::log::{LogCounts, LookupLog, Segment, read_segment};
+    use super::log::{LogCounts, LookupLog, Rooting, Segment, read_segment};
     #[pymodule_export]
     use super::plane::PyPlane;
     #[pymodule_export]

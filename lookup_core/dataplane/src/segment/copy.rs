@@ -57,10 +57,30 @@ impl Segment {
 }
 
 fn put_call(out: &mut Vec<u8>, replica_id: &[u8; 16], record: &Record<'_>) {
+    let texts = record.key_id.len() + record.correlation_id.len();
+    out.reserve(record.codes.len() * (160 + texts));
+    put_rows(out, replica_id, record, |_, _| {});
+}
+
+/// Give each row of a call, with its place in it, as it is sent to the database. `row` is room to work in.
+pub(super) fn for_each_row(
+    row: &mut Vec<u8>,
+    replica_id: &[u8; 16],
+    record: &Record<'_>,
+    mut each: impl FnMut(usize, &[u8]),
+) {
+    row.clear();
+    put_rows(row, replica_id, record, |place, row| {
+        each(place, row);
+        row.clear();
+    });
+}
+
+/// Append the rows of a call; `after` is told of each when it is whole.
+fn put_rows(out: &mut Vec<u8>, replica_id: &[u8; 16], record: &Record<'_>, mut after: impl FnMut(usize, &mut Vec<u8>)) {
     let at = i64::try_from(record.at_us).unwrap_or(i64::MAX) - YEAR_2000_US;
     let (key_id, correlation_id) = (storable(record.key_id), storable(record.correlation_id));
     let mut tokens = record.tokens().peekable();
-    out.reserve(record.codes.len() * (160 + key_id.len() + correlation_id.len()));
     for (place, code) in record.codes.iter().enumerate() {
         let token = tokens.next_if(|(of, _)| *of == place).map(|(_, token)| token);
         out.extend_from_slice(&11_i16.to_be_bytes());
@@ -75,6 +95,7 @@ fn put_call(out: &mut Vec<u8>, replica_id: &[u8; 16], record: &Record<'_>) {
         put_or_null(out, token.as_ref().map(<[u8; 16]>::as_slice));
         put(out, &record.revision.to_be_bytes());
         put(out, correlation_id.as_bytes());
+        after(place, out);
     }
 }
 

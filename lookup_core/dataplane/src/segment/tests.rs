@@ -146,7 +146,68 @@ fn rows_come_in_pieces_that_make_one_stream() {
     assert!(whole.bytes.starts_with(b"PGCOPY\n\xff\r\n\0") && whole.bytes.ends_with(&[0xff, 0xff]));
 }
 
+/// RFC 6962, 2.1, word by word.
+fn root_by_the_book(leaves: &[Vec<u8>]) -> [u8; 32] {
+    match leaves {
+        [] => Sha256::digest([]).into(),
+        [only] => Sha256::digest([&[0], only.as_slice()].concat()).into(),
+        more => {
+            let (left, right) = more.split_at(more.len().next_power_of_two() / 2);
+            Sha256::digest([&[1], &root_by_the_book(left)[..], &root_by_the_book(right)[..]].concat()).into()
+        }
+    }
+}
+
+/// The rows of the stream, cut apart by their lengths: nothing of how they were made is used.
+fn rows_of(segment: &Segment) -> Vec<Vec<u8>> {
+    let stream = segment.copy_rows(0, usize::MAX).unwrap().bytes;
+    let (mut rows, mut at) = (Vec::new(), 19);
+    while stream[at..at + 2] != [0xff, 0xff] {
+        let begins = at;
+        at += 2;
+        for _ in 0..u16::from_be_bytes([stream[begins], stream[begins + 1]]) {
+            let length = i32::from_be_bytes(stream[at..at + 4].try_into().unwrap());
+            at += 4 + usize::try_from(length).unwrap_or(0);
+        }
+        rows.push(stream[begins..at].to_vec());
+    }
+    rows
+}
+
+fn root_in_pieces(segment: &Segment, seed: &[u8; 32], entries: usize) -> [u8; 32] {
+    let mut rooting = Rooting::new(seed);
+    let mut hashed = 0;
+    loop {
+        match rooting.advance(segment, entries) {
+            0 => break,
+            more => hashed += more as u64,
+        }
+    }
+    assert_eq!(hashed, segment.entries);
+    rooting.root()
+}
+
+#[test]
+fn a_segment_knows_its_first_and_its_last_sequence() {
+    let segment = parse(closed(&[3, 1, 5])).unwrap();
+    assert_eq!((segment.first_sequence, segment.last_sequence), (1, 9));
+}
+
 proptest! {
+    #[test]
+    fn the_root_is_that_of_the_salted_rows(
+        sizes in prop::collection::vec(1_usize..9, 1..9), piece in 1_usize..12, seed: [u8; 32],
+    ) {
+        let segment = parse(closed(&sizes)).unwrap();
+        let salts = crate::hmac::HmacKey::new(&seed);
+        let leaves: Vec<Vec<u8>> = (1_u64..)
+            .zip(rows_of(&segment))
+            .map(|(sequence, row)| [&salts.mac_128(&[&sequence.to_be_bytes()])[..], &row].concat())
+            .collect();
+        prop_assert_eq!(leaves.len() as u64, segment.entries);
+        prop_assert_eq!(root_in_pieces(&segment, &seed, piece), root_by_the_book(&leaves));
+    }
+
     #[test]
     fn any_bit_that_flips_in_a_closed_segment_is_found(
         sizes in prop::collection::vec(1_usize..6, 1..5), at in any::<prop::sample::Index>(), bit in 0..8_u8,
