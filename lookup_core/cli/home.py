@@ -86,6 +86,11 @@ class RunHome:
         return self.secrets / "keyring.json"
 
     @property
+    def credential(self) -> Path:
+        """What opens the key ring. Beside it, because this machine alone is to be protected by neither."""
+        return self.secrets / "keyring.credential"
+
+    @property
     def replica_keys(self) -> Path:
         return self.secrets / "replica-keys.json"
 

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.keywrap import (
 )
 
 from lookup_core.domain.ids import PersonNo
-from lookup_core.kernel.keyring import KEY_BYTES, KeyRing
+from lookup_core.kernel.key_strength import KEY_BYTES
+from lookup_core.kernel.keyring import KeyRing
 
 PERSON_TABLE: Final = "register.person_pii"
 _NONCE_BYTES: Final = 12

@@ -11,6 +11,7 @@ import uvloop
 
 from lookup_core.kernel.keyring import KeyRing
 from lookup_core.kernel.process import FAILED, OK, run_process
+from lookup_core.kernel.providers.choice import ring_file_of
 from lookup_core.kernel.settings import RegistrarSettings
 from lookup_core.registrar.server import ProcessFailed, Registrar
 
@@ -40,7 +41,7 @@ def main() -> int:
     return run_process(
         "registrar",
         RegistrarSettings,
-        lambda settings: KeyRing.load(settings.keyring_file),
+        lambda settings: ring_file_of(settings).load(),
         serve,
         uvloop.new_event_loop,
     )

@@ -49,7 +49,7 @@ def _default(settings: type[BaseSettings], name: str) -> str:
         return "needed"
     if (factory := field.default_factory) is not None:
         return f"`{factory({'port_offset': 0})}`"  # type: ignore[call-arg]
-    if field.default is None:
+    if field.default in (None, ""):
         return "none"
     default = str(field.default)
     return f"`{default.lower() if isinstance(field.default, bool) else default}`"

@@ -2,13 +2,15 @@
 
 import typer
 
-from lookup_core.cli.keys.files import create, replica_keys, status
+from lookup_core.cli.keys.files import create, replica_keys, reseal
+from lookup_core.cli.keys.status import status
 
 keys = typer.Typer(
-    help="The register's own keys: make the files, see what is on which version.",
+    help="The register's own keys: make and rotate them, see what is on which version.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 keys.command()(create)
 keys.command("replica-keys")(replica_keys)
+keys.command()(reseal)
 keys.command()(status)
