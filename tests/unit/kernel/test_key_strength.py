@@ -21,6 +21,7 @@ from lookup_core.kernel.keyring import KeyRing
         (secrets.token_bytes(31), "31 bytes and must have 32"),
         (b"", "0 bytes"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "key",  # the same in every process of a run
 )
 def test_what_no_random_source_makes_is_weak(key, said):
     assert said in weakness(key)
