@@ -95,6 +95,11 @@ class RunHome:
         return self.secrets / "replica-keys.json"
 
     @property
+    def witness(self) -> Path:
+        """The folder of the audit log's checkpoints. In the same home, so it shows how and protects nothing."""
+        return self.root / "audit-checkpoints"
+
+    @property
     def demo_env(self) -> Path:
         return self.root / "demo.env"
 

@@ -23,6 +23,9 @@ from lookup_core.kernel.process import tell_ready
 from lookup_core.kernel.settings import RegistrarSettings
 from lookup_core.kernel.status_page import StatusPage
 from lookup_core.registrar.acknowledgement import BoundedAcknowledgement
+from lookup_core.registrar.audit import sealing
+from lookup_core.registrar.audit.sealer import Sealer
+from lookup_core.registrar.audit.standing import Standing
 from lookup_core.registrar.audited_reads import AuditedReads
 from lookup_core.registrar.count_exclusions import CountExclusions
 from lookup_core.registrar.create_key import CreateKey
@@ -82,6 +85,8 @@ class Registrar:
     metrics: Metrics = field(default_factory=Metrics)
     grants: Grants = field(init=False)
     store: PostgresStore = field(init=False)
+    standing: Standing = field(default_factory=Standing)
+    sealer: Sealer = field(init=False)
     readings: PostgresReadings = field(init=False)
     _pool: Pool = field(init=False)
     _store_id: StoreId = field(init=False)
@@ -98,20 +103,27 @@ class Registrar:
             founded = await found(connection, self.ring)
         self._store_id = founded.store_id
         self.store = PostgresStore(
-            self._pool, key_version=self.ring.blind_version, notify=self.settings.notify
+            self._pool,
+            key_version=self.ring.blind_version,
+            notify=self.settings.notify,
+            standing=self.standing,
         )
         self.readings = PostgresReadings(self.settings.database_url)
         self.grants = Grants(self.readings, self.clock)
+        self.sealer = await sealing.sealer_for(self._sealing())
+        await self.sealer.compare()
         upkeep = Upkeep(self._pool, self.grants, self.clock)
         self._tasks = [
             asyncio.create_task(self.grants.run(), name="grants"),
             asyncio.create_task(upkeep.run(), name="upkeep"),
             asyncio.create_task(SealSegments(self.store, self.clock).run(), name="sealing of segments"),
+            asyncio.create_task(self.sealer.run(), name="sealer"),
         ]
         self._page = StatusPage(self.metrics.page, self.status)
         self.metrics_address = await self._page.listen(self.settings.metrics_address)
         await self._listen()
-        self.phase = "serving"
+        self._tasks.append(asyncio.create_task(self._closing(), name="closing"))
+        self.phase = "closed" if self.standing.finding else "serving"
         tell_ready(self.settings.ready_file, address=self.address, metrics_address=self.metrics_address)
 
     async def serve(self, stopping: asyncio.Event) -> None:
@@ -123,6 +135,14 @@ class Registrar:
             if task in done:
                 log.error("process.part_ended", part=task.get_name(), exc_info=task.exception())
                 raise ProcessFailed(task.get_name())
+
+    async def _closing(self) -> None:
+        """Say to whoever asks for our health that the store is closed (SAFETY.md 14)."""
+        await self.standing.closed.wait()
+        self.phase = "closed"
+        for service in ("", *SERVICES):
+            await self._health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await asyncio.Event().wait()
 
     async def stop(self) -> None:
         """Take no new call, let those inside finish, wait for commits under way, and leave."""
@@ -152,6 +172,7 @@ class Registrar:
             "revision": int(self.readings.revision),
             "timeline": self.readings.timeline,
             "waiting": self.metrics.waiting_now,
+            "finding": self.standing.finding,
         }
         try:
             told["replicas"] = await self.store.replicas()
@@ -163,8 +184,20 @@ class Registrar:
         """A revision as callers see it."""
         return seal(self.ring.revision, self._store_id, revision)
 
+    def _sealing(self) -> sealing.Parts:
+        return sealing.Parts(
+            self.settings,
+            self.ring,
+            self._store_id,
+            self._pool,
+            self.store,
+            self.standing,
+            self.metrics,
+            self.clock,
+        )
+
     async def _listen(self) -> None:
-        self._door = Door(Authentication(self.store, self.ring.pepper), self.metrics)
+        self._door = Door(Authentication(self.store, self.ring.pepper), self.metrics, self.standing)
         server = grpc.aio.server(
             interceptors=[self._door],
             options=[

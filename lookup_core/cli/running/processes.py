@@ -148,6 +148,8 @@ def _own(wiring: Wiring, name: str) -> dict[str, str]:
             own["NSER_REGISTRAR_DATABASE_URL"] = wiring.registrar_database
             own["NSER_KEYRING_FILE"] = str(wiring.home.keyring)
             own["NSER_KEYRING_CREDENTIAL_FILE"] = str(wiring.home.credential)
+            wiring.home.witness.mkdir(exist_ok=True)
+            own["NSER_AUDIT_WITNESS_DIR"] = str(wiring.home.witness)
         case "REPLICA":
             own["NSER_REPLICA_DATABASE_URL"] = wiring.replica_database
             own["NSER_REPLICA_KEYS_FILE"] = str(wiring.home.replica_keys)

@@ -174,6 +174,19 @@ FROM head, unnest($1::bytea[], $2::timestamptz[], $3::bigint[], $4::uuid[], $5::
                   $9::text[], $10::text[]) WITH ORDINALITY
      AS line(salt, at, revision, request_id, actor, action, subject, origin, reason, correlation_id, place)
 
+-- name: audit_name
+-- The log's name is given once. $1 the name for a log that has none.
+UPDATE register.audit_head SET origin = coalesce(origin, $1) RETURNING origin
+
+-- name: audit_tile
+INSERT INTO register.audit_tile (level, tile, hashes, root) VALUES ($1, $2, $3, $4)
+
+-- name: audit_checkpoint
+INSERT INTO register.audit_checkpoint (size, note) VALUES ($1, $2)
+
+-- name: audit_cosignature
+INSERT INTO register.audit_cosignature (size, witness, line) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+
 -- name: look
 -- Who holds some identifiers and what token they have, from one snapshot and without a lock. $1 kinds, $2 blind
 -- indexes, $3 the operator who asks.
