@@ -95,6 +95,11 @@ class RunHome:
         return self.secrets / "replica-keys.json"
 
     @property
+    def witness(self) -> Path:
+        """All that the run's witness has: another party's folder."""
+        return self.root / "witness"
+
+    @property
     def demo_env(self) -> Path:
         return self.root / "demo.env"
 
