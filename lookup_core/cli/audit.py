@@ -192,7 +192,7 @@ def _outside(folder: Path | None, files: list[Path]) -> "list[Outside]":
     from lookup_core.audit.verifying import Outside
 
     named = os.environ.get("NSER_AUDIT_WITNESS_DIR")
-    home = RunHome.here().witness
+    home = RunHome.here().checkpoints
     folder = folder or (Path(named) if named else home if home.is_dir() else None)
     try:
         found = [Outside(str(file), file.read_text()) for file in files]
