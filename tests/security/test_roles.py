@@ -20,7 +20,7 @@ EVERY_TABLE = (
         "bst_cross_reference",
         "audit_entry",
     ),
-    *("request", "outbox", "lookup_log", "lookup_segment"),
+    *("request", "outbox", "lookup_log", "lookup_segment", "key_rotation", "retired_kek"),
 )
 DELETED_BY_REGISTRARS = ("replica", "change", "request", "outbox")  # swept, pruned, forgotten, delivered
 READ_BY_REPLICAS = ("head", "change", "replica", "lookup_log", "lookup_segment")
@@ -51,6 +51,9 @@ REGISTRAR_MAY_NOT = [
     "UPDATE register.head SET store_id = gen_random_uuid()",
     "UPDATE register.head SET recovering = false",
     "INSERT INTO register.replica DEFAULT VALUES",
+    "INSERT INTO register.key_rotation (rotation_id, kind, kek_id, total) VALUES (gen_random_uuid(), 'rewrap', 'x', 0)",
+    "INSERT INTO register.retired_kek (kek_id) VALUES ('x')",
+    "UPDATE register.retired_kek SET kek_id = 'x'",
 ]  # fmt: skip
 BACKOFFICE_MAY_NOT = [
     *(f"SELECT * FROM register.{name}" for name in (*EVERY_TABLE, "feed_person", "feed_key")),
