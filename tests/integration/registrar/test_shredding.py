@@ -110,7 +110,9 @@ async def test_it_is_done_once_and_audited_with_its_ground(
     assert await shred(desk, registered.id, request_id=request_id) == first
     later = await shred(desk, registered.id)
     assert later.shredded_at == first.shredded_at
-    lines = "SELECT action, subject, reason FROM register.audit_entry WHERE action LIKE 'pii%' ORDER BY entry_id"
+    lines = (
+        "SELECT action, subject, reason FROM register.audit_entry WHERE action LIKE 'pii%' ORDER BY entry_id"
+    )
     assert await rows(lines) == [
         ("pii.shredded", str(registered.id), "erasure_request: file 17/2026"),
         ("pii.shredded.repeated", str(registered.id), ""),
