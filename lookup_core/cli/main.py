@@ -22,6 +22,7 @@ from lookup_core.cli.output import JSON_WANTED, report
 from lookup_core.cli.register import register
 from lookup_core.cli.run import run
 from lookup_core.cli.seed import seed
+from lookup_core.cli.shred import shred
 from lookup_core.cli.status import status
 from lookup_core.cli.stop import stop
 
@@ -72,7 +73,7 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
-    for command in (run, stop, status, check, register, seed, migrate):
+    for command in (run, stop, status, check, register, shred, seed, migrate):
         joined.command()(command)
     joined.add_typer(api_keys, name="api-keys")
     joined.add_typer(keys, name="keys")
