@@ -16,7 +16,7 @@ import typer
 from lookup_core.cli.database import connected, owner_url
 from lookup_core.cli.exits import CommandFailed, ExitCode
 from lookup_core.cli.home import RunHome
-from lookup_core.cli.keyring import ring_path
+from lookup_core.cli.keys.opening import opened_ring
 from lookup_core.cli.output import Json, tell
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _outside(folder: Path | None, files: list[Path]) -> "list[Outside]":
     from lookup_core.audit.verifying import Outside
 
     named = os.environ.get("NSER_AUDIT_WITNESS_DIR")
-    home = RunHome.here().witness
+    home = RunHome.here().checkpoints
     folder = folder or (Path(named) if named else home if home.is_dir() else None)
     try:
         found = [Outside(str(file), file.read_text()) for file in files]
@@ -211,14 +211,9 @@ async def _verifiers(url: str, keys: list[str] | None) -> "list[Verifier]":
 async def _keys_of_ring(url: str, origin: str | None) -> "list[Verifier]":
     """The key in use first. Raises CommandFailed."""
     from lookup_core.audit.log import Log
-    from lookup_core.kernel.errors import SettingsRefused
-    from lookup_core.kernel.keyring import KeyRing
     from lookup_core.kernel.notes import Signer
 
-    try:
-        versions = KeyRing.load(ring_path(None)).audit_signing
-    except SettingsRefused as refused:
-        raise CommandFailed(" ".join(refused.problems), code=ExitCode.REFUSED) from None
+    versions = opened_ring().audit_signing
     if origin is None:
         async with connected(url) as connection:
             origin = (await Log(connection).head()).origin

@@ -36,7 +36,7 @@ _EXITS: Final = {
 }
 _ATTEMPTS: Final = {
     ExitCode.UNAVAILABLE: "nser status",
-    ExitCode.NOT_PERMITTED: "nser keys create --help   (makes a key), then set NSER_API_KEY or NSER_ADMIN_KEY",
+    ExitCode.NOT_PERMITTED: "nser api-keys create --help   (makes a key), then set NSER_API_KEY or NSER_ADMIN_KEY",
 }
 _OPTIONS: Final = (("grpc.enable_retries", 0), ("grpc.max_receive_message_length", 64 * 1024 * 1024))
 FIRST_WAIT_S: Final = 0.1

@@ -86,13 +86,23 @@ class RunHome:
         return self.secrets / "keyring.json"
 
     @property
+    def credential(self) -> Path:
+        """What opens the key ring. Beside it, because this machine alone is to be protected by neither."""
+        return self.secrets / "keyring.credential"
+
+    @property
     def replica_keys(self) -> Path:
         return self.secrets / "replica-keys.json"
 
     @property
-    def witness(self) -> Path:
+    def checkpoints(self) -> Path:
         """The folder of the audit log's checkpoints. In the same home, so it shows how and protects nothing."""
         return self.root / "audit-checkpoints"
+
+    @property
+    def witness(self) -> Path:
+        """All that the run's witness has: another party's folder."""
+        return self.root / "witness"
 
     @property
     def demo_env(self) -> Path:

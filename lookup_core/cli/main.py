@@ -12,16 +12,17 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from lookup_core.cli.api_keys import api_keys
 from lookup_core.cli.audit import audit
 from lookup_core.cli.check import check
 from lookup_core.cli.exits import CommandFailed, ExitCode
-from lookup_core.cli.keyring import keyring
-from lookup_core.cli.keys import keys
+from lookup_core.cli.keys.group import keys
 from lookup_core.cli.migrate import migrate
 from lookup_core.cli.output import JSON_WANTED, report
 from lookup_core.cli.register import register
 from lookup_core.cli.run import run
 from lookup_core.cli.seed import seed
+from lookup_core.cli.shred import shred
 from lookup_core.cli.status import status
 from lookup_core.cli.stop import stop
 
@@ -72,10 +73,10 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
-    for command in (run, stop, status, check, register, seed, migrate):
+    for command in (run, stop, status, check, register, shred, seed, migrate):
         joined.command()(command)
+    joined.add_typer(api_keys, name="api-keys")
     joined.add_typer(keys, name="keys")
-    joined.add_typer(keyring, name="keyring")
     joined.add_typer(audit, name="audit")
     for point in entry_points(group=GROUP):
         try:

@@ -13,7 +13,6 @@ import typer
 from lookup_core.cli.addresses import registrar
 from lookup_core.cli.credentials import ADMIN_KEY, key
 from lookup_core.cli.demo.people import DEFAULT_SEED, MOST_PEOPLE, people
-from lookup_core.cli.exits import CommandFailed, ExitCode
 from lookup_core.cli.output import Json, tell
 from lookup_core.cli.seeding import Step, enter_by_rpc, enter_in_bulk
 
@@ -81,23 +80,22 @@ def _by_rpc(tally: Any, given: Any, number: int, concurrency: int) -> None:
 
 async def _in_bulk(tally: Any, count: int, number: int, excluded_share: float) -> None:
     from lookup_core.cli.database import connected, owner_url
-    from lookup_core.cli.keyring import ring_path
+    from lookup_core.cli.keys.opening import opened_ring, refused_by
     from lookup_core.kernel.clock import SystemClock
     from lookup_core.kernel.errors import SettingsRefused
-    from lookup_core.kernel.keyring import KeyRing
     from lookup_core.registrar.bulk import in_force
 
-    try:
-        ring = KeyRing.load(ring_path(None))
-    except SettingsRefused as refused:
-        raise CommandFailed(" ".join(refused.problems), code=ExitCode.REFUSED, attempt="make run") from None
+    ring = opened_ring()
     url = owner_url()
     # Two: PostgreSQL writes one chunk while the next is made.
     async with connected(url) as one, connected(url) as other:
-        async for step in enter_in_bulk(
-            (one, other), ring, count, seed=number, excluded_share=excluded_share
-        ):
-            tally.add(step)
+        try:
+            async for step in enter_in_bulk(
+                (one, other), ring, count, seed=number, excluded_share=excluded_share
+            ):
+                tally.add(step)
+        except SettingsRefused as refused:
+            raise refused_by(refused) from None
     await in_force(SystemClock())
 
 

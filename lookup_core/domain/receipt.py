@@ -1,7 +1,7 @@
 """A receipt: that an operator asked about a token at a time, and what it was told.
 
 Two proofs, one on the other: the entry is in its segment of the lookup log, and the segment's line is in the audit log
-as a signed checkpoint has it. Around them the signature of the key of receipts, which the key of the audit log names, so
+as a signed checkpoint has it. Around them is the signature of the key of receipts, which the log's own key names, so
 that one public key is enough to believe all of it. What is signed is written here and nowhere else; pure, and signs
 nothing itself.
 """

@@ -1,35 +1,34 @@
-"""The key ring: every secret of the register in one file, and the part of it that replicas get.
+"""The key ring: every secret of the register, and the part of it that replicas get.
 
 Replicas hold what they need to answer (blind sub-keys, feed, revision and API-key secrets) and nothing that
 decrypts personal data or mints a token. Losing the ring loses the register: it is backed up apart from the
-database.
+database. How the ring lies on a disk, and what seals it there, is `ring_file.py`'s; this module refuses to write one.
 """
 
 import json
 import secrets
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from lookup_core.domain.blind import BlindKeys
 from lookup_core.kernel.errors import SettingsRefused
+from lookup_core.kernel.key_strength import KEY_BYTES, weaknesses
 from lookup_core.kernel.secret_file import read_secret, write_secret
 
-KEY_BYTES: Final = 32
 _RING_FORMAT: Final = "nser-keyring-2"
 _REPLICA_FORMAT: Final = "nser-replica-keys-1"
-_RING_VARIABLE: Final = "NSER_KEYRING_FILE"
 _REPLICA_VARIABLE: Final = "NSER_REPLICA_KEYS_FILE"
-_RING_MADE_BY: Final = (
-    "`nser keyring create` makes one for a new register; an existing one needs its own, from its backup."
-)
-_REPLICA_MADE_BY: Final = "`nser keyring replica-keys` makes it from the key ring."
+_REPLICA_MADE_BY: Final = "`nser keys replica-keys` makes it from the key ring."
+
+Part = TypeVar("Part")
 
 
 def derive(root: bytes, purpose: str) -> bytes:
@@ -81,9 +80,24 @@ class ReplicaKeys:
             read = _parsed(content, _REPLICA_FORMAT)
             blind = read["blind"]
             keys = BlindKeys(int(blind["version"]), _bytes(blind["phone"]), _bytes(blind["document"]))
-            return cls(keys, _bytes(read["feed"]), _bytes(read["revision"]), _bytes(read["pepper"]))
+            loaded = cls(keys, _bytes(read["feed"]), _bytes(read["revision"]), _bytes(read["pepper"]))
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise _damaged(path, _REPLICA_VARIABLE, _REPLICA_MADE_BY) from None
+            raise SettingsRefused(
+                f"{_REPLICA_VARIABLE}: {path} is damaged or not a file of this kind. {_REPLICA_MADE_BY}"
+            ) from None
+        if weak := weaknesses(loaded.named()):
+            raise SettingsRefused(
+                *(f"{_REPLICA_VARIABLE}: {path}: {each} {_REPLICA_MADE_BY}" for each in weak)
+            )
+        return loaded
+
+    def named(self) -> Iterator[tuple[str, bytes]]:
+        """Every key with its name, for those who check them."""
+        yield "blind phone", self.blind.phone
+        yield "blind document", self.blind.document
+        yield "feed", self.feed
+        yield "revision", self.revision
+        yield "pepper", self.pepper
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -112,6 +126,11 @@ class Versions:
     def of(self, version: int) -> bytes:
         """The key of one version. Raises KeyError when the ring does not have it."""
         return self.keys[version]
+
+    def with_new(self) -> Self:
+        """The same keys and a new one beside them, in use from now on. What the older ones made stays readable."""
+        version = max(self.keys) + 1
+        return replace(self, keys=MappingProxyType({**self.keys, version: _random()}), active=version)
 
     def written(self) -> dict[str, Any]:
         return {
@@ -159,7 +178,7 @@ class KeyRing:
     @classmethod
     def create(cls) -> Self:
         """Make a ring for a new register, from the system's random source."""
-        kek_id = f"kek-{secrets.token_hex(4)}"
+        kek_id = _kek_id()
         parts: dict[str, Any] = {name: Versions.create() for name in VERSIONED}
         parts |= {name: _random() for name in ROOTS}
         return cls(
@@ -190,11 +209,35 @@ class KeyRing:
         """The part that replicas get."""
         return ReplicaKeys(self.blind, self.feed, self.revision, self.pepper)
 
-    def save(self, path: Path, *, replace: bool = False) -> None:
-        """Write it to a file of mode 0600.
+    def with_new(self, purpose: str) -> Self:
+        """The ring with a new version of one of VERSIONED in use."""
+        parts: dict[str, Any] = {purpose: getattr(self, purpose).with_new()}
+        return replace(self, **parts)
 
-        Raises FileExistsError rather than lose another ring, unless `replace`.
-        """
+    def with_new_kek(self) -> Self:
+        """The ring with a new master key in use; the older ones stay until nothing is wrapped by them."""
+        kek_id = _kek_id()
+        return replace(self, keks=MappingProxyType({**self.keks, kek_id: _random()}), active_kek=kek_id)
+
+    def without_kek(self, kek_id: str) -> Self:
+        """The ring without an older master key. Raises ValueError for the one in use, KeyError for one it lacks."""
+        if kek_id == self.active_kek:
+            raise ValueError("the master key in use stays in the ring")
+        left = {**self.keks}
+        del left[kek_id]
+        return replace(self, keks=MappingProxyType(left))
+
+    def named(self) -> Iterator[tuple[str, bytes]]:
+        """Every key with its name, for those who check or compare them."""
+        yield from self.keks.items()
+        for purpose in VERSIONED:
+            for version, key in getattr(self, purpose).keys.items():
+                yield f"{purpose} version {version}", key
+        for name in ROOTS:
+            yield name, getattr(self, name)
+
+    def to_bytes(self) -> bytes:
+        """The whole ring in clear, for whoever seals it."""
         written = {
             "format": _RING_FORMAT,
             "active_kek": self.active_kek,
@@ -202,32 +245,60 @@ class KeyRing:
             **{name: getattr(self, name).written() for name in VERSIONED},
             **{name: _text(getattr(self, name)) for name in ROOTS},
         }
-        write_secret(path, json.dumps(written, indent=1).encode(), replace=replace)
+        return json.dumps(written, indent=1).encode()
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read it. Raises SettingsRefused when it is missing, damaged or readable by others."""
-        content = read_secret(path, _RING_VARIABLE, _RING_MADE_BY)
+    def from_bytes(cls, content: bytes) -> Self:
+        """Read what `to_bytes` wrote. Raises ValueError, which names the part that is wrong."""
+        read = _parsed(content, _RING_FORMAT)
+        parts: dict[str, Any] = {}
         try:
-            read = _parsed(content, _RING_FORMAT)
-            parts: dict[str, Any] = {name: Versions.read(read[name]) for name in VERSIONED}
-            parts |= {name: _bytes(read[name]) for name in ROOTS}
-            return cls(
-                keks=MappingProxyType({kek_id: _bytes(key) for kek_id, key in read["keks"].items()}),
-                active_kek=read["active_kek"],
-                **parts,
-            )
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise _damaged(path, _RING_VARIABLE, _RING_MADE_BY) from None
+            for name in VERSIONED:
+                parts[name] = _part(name, partial(_versions, read, name))
+            for name in ROOTS:
+                parts[name] = _part(name, partial(_root, read, name))
+            keks = _part("keks", lambda: {kek_id: _key(key) for kek_id, key in read["keks"].items()})
+            return cls(keks=MappingProxyType(keks), active_kek=read["active_kek"], **parts)
+        except (KeyError, TypeError, AttributeError) as wrong:
+            raise ValueError(f"a part is missing ({wrong})") from None
+
+
+def _kek_id() -> str:
+    return f"kek-{secrets.token_hex(4)}"
 
 
 def _random() -> bytes:
     return secrets.token_bytes(KEY_BYTES)
 
 
+def _part(name: str, read: Callable[[], Part]) -> Part:
+    """One part of the ring, with its name on whatever is wrong with it; never its value."""
+    try:
+        return read()
+    except KeyError:
+        raise ValueError(f"{name} is missing") from None
+    except (ValueError, TypeError, AttributeError) as wrong:
+        raise ValueError(f"{name}: {wrong}") from None
+
+
+def _versions(read: Mapping[str, Any], name: str) -> Versions:
+    return Versions.read(read[name])
+
+
+def _root(read: Mapping[str, Any], name: str) -> bytes:
+    return _key(read[name])
+
+
+def _key(text: str) -> bytes:
+    key = _bytes(text)
+    _check_lengths(key)
+    return key
+
+
 def _check_lengths(*keys: bytes) -> None:
-    if any(len(key) != KEY_BYTES for key in keys):
-        raise ValueError(f"a key has {KEY_BYTES} bytes")
+    for key in keys:
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a key of {len(key)} bytes, and it must have {KEY_BYTES}")
 
 
 def _text(key: bytes) -> str:
@@ -243,10 +314,6 @@ def _parsed(content: bytes, expected: str) -> dict[str, Any]:
         read: dict[str, Any] = json.loads(content)
     except RecursionError:
         raise ValueError("nested too deep") from None
-    if read["format"] != expected:
+    if not isinstance(read, dict) or read.get("format") != expected:
         raise ValueError("another format")
     return read
-
-
-def _damaged(path: Path, variable: str, made_by: str) -> SettingsRefused:
-    return SettingsRefused(f"{variable}: {path} is damaged or not a file of this kind. {made_by}")

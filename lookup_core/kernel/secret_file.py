@@ -8,6 +8,7 @@ from typing import Final
 from lookup_core.kernel.errors import SettingsRefused
 
 _OWNER_ONLY: Final = frozenset({0o600, 0o400})  # 0400: how secrets are mounted into containers
+_FROM_SYSTEMD: Final = 0o440  # root's: an access list names the service, and shows as the group's right
 
 
 def read_secret(path: Path, variable: str, made_by: str) -> bytes:
@@ -21,7 +22,7 @@ def read_secret(path: Path, variable: str, made_by: str) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise SettingsRefused(f"{variable}: {path} is not a file. {made_by}")
         mode = stat.S_IMODE(status.st_mode)
-        if mode not in _OWNER_ONLY:
+        if mode not in _OWNER_ONLY and (mode, status.st_uid, status.st_gid) != (_FROM_SYSTEMD, 0, 0):
             raise SettingsRefused(
                 f"{variable}: {path} has mode {mode:04o} and must be its owner's alone. Run: chmod 600 {path}"
             )

@@ -132,15 +132,61 @@ class ProcessSettings(BaseSettings):
     reflection: bool = Field(default=False, validation_alias="NSER_REFLECTION", examples=["false"])
 
 
-class RegistrarSettings(ProcessSettings):
-    """The write side: NSER_REGISTRAR_* and the shared names."""
+class KeyringSettings(BaseSettings):
+    """Where the key ring is and what opens it: for the registrar, and for `nser keys`."""
+
+    model_config = _config("NSER_")
+
+    keyring_file: Path = Field(validation_alias="NSER_KEYRING_FILE", examples=["/etc/nser/keyring.json"])
+    keyring_provider: str = Field(
+        default="credential",
+        pattern="^(credential|passphrase|pkcs11|vault)$",
+        validation_alias="NSER_KEYRING_PROVIDER",
+        examples=["pkcs11"],
+    )
+    keyring_credential_file: Path | None = Field(
+        default=None,
+        validation_alias="NSER_KEYRING_CREDENTIAL_FILE",
+        examples=["/run/credentials/nser-registrar.service/nser-keyring"],
+    )
+    keyring_passphrase_file: Path | None = Field(
+        default=None, validation_alias="NSER_KEYRING_PASSPHRASE_FILE", examples=["/run/nser/passphrase"]
+    )
+    pkcs11_library: Path | None = Field(
+        default=None, validation_alias="NSER_PKCS11_LIBRARY", examples=["/usr/lib/softhsm/libsofthsm2.so"]
+    )
+    pkcs11_token: str = Field(default="", validation_alias="NSER_PKCS11_TOKEN", examples=["nser"])
+    pkcs11_key: str = Field(
+        default="nser-keyring", min_length=1, validation_alias="NSER_PKCS11_KEY", examples=["nser-keyring"]
+    )
+    pkcs11_pin_file: Path | None = Field(
+        default=None, validation_alias="NSER_PKCS11_PIN_FILE", examples=["/run/nser/hsm-pin"]
+    )
+    vault_address: str = Field(
+        default="", validation_alias="NSER_VAULT_ADDRESS", examples=["https://vault.example.go.ke:8200"]
+    )
+    vault_mount: str = Field(
+        default="transit", min_length=1, validation_alias="NSER_VAULT_MOUNT", examples=["transit"]
+    )
+    vault_key: str = Field(
+        default="nser-keyring", min_length=1, validation_alias="NSER_VAULT_KEY", examples=["nser-keyring"]
+    )
+    vault_token_file: Path | None = Field(
+        default=None, validation_alias="NSER_VAULT_TOKEN_FILE", examples=["/run/nser/vault-token"]
+    )
+    vault_tls_roots_file: Path | None = Field(
+        default=None, validation_alias="NSER_VAULT_TLS_ROOTS_FILE", examples=["/etc/nser/vault-ca.pem"]
+    )
+
+
+class RegistrarSettings(KeyringSettings, ProcessSettings):
+    """The write side: NSER_REGISTRAR_*, the key ring's and the shared names."""
 
     model_config = _config("NSER_REGISTRAR_")
 
     database_url: DatabaseUrl = Field(
         repr=False, examples=["postgresql://nser_registrar:…@127.0.0.1:5432/nser"]
     )
-    keyring_file: Path = Field(validation_alias="NSER_KEYRING_FILE", examples=["/etc/nser/keyring.json"])
     environment: str = Field(
         default="live", pattern="^[a-z]{2,8}$", validation_alias="NSER_ENVIRONMENT", examples=["live"]
     )
@@ -216,10 +262,13 @@ class ReplicaSettings(ProcessSettings):
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 
-def load(settings_class: type[Settings]) -> Settings:
-    """Read the settings from the environment. Raises SettingsRefused, one sentence for each problem."""
+def load(settings_class: type[Settings], **values: Any) -> Settings:
+    """Read the settings from the environment, but for `values`.
+
+    Raises SettingsRefused, one sentence for each problem.
+    """
     try:
-        return settings_class()
+        return settings_class(**values)
     except ValidationError as error:
         problems = [
             _sentence(settings_class, problem["loc"], problem["msg"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,8 +21,8 @@ from lookup_core.domain.ids import Revision, StoreId
 from lookup_core.domain.revision import seal
 from lookup_core.kernel.clock import Clock, SystemClock
 from lookup_core.kernel.errors import Refused
-from lookup_core.kernel.keyring import KeyRing
 from lookup_core.kernel.process import tell_ready
+from lookup_core.kernel.ring_in_use import RingInUse
 from lookup_core.kernel.settings import RegistrarSettings
 from lookup_core.kernel.status_page import StatusPage
 from lookup_core.registrar.acknowledgement import BoundedAcknowledgement
@@ -42,6 +44,7 @@ from lookup_core.registrar.receipt_proofs import Prover, ReceiptKeys
 from lookup_core.registrar.recording import Ledger, Recording
 from lookup_core.registrar.register_exclusion import RegisterExclusion
 from lookup_core.registrar.revoke_key import RevokeKey
+from lookup_core.registrar.rotate_personal_data import RotatePersonalData
 from lookup_core.registrar.rpc.access import AccessService
 from lookup_core.registrar.rpc.bst import BstService
 from lookup_core.registrar.rpc.interceptors.authentication import Authentication
@@ -51,6 +54,7 @@ from lookup_core.registrar.rpc.receipts import ReceiptService
 from lookup_core.registrar.rpc.register import RegisterCases, RegisterService
 from lookup_core.registrar.seal_segments import SealSegments
 from lookup_core.registrar.secrets_in_use import Secrets
+from lookup_core.registrar.shred_personal_data import ShredPersonalData
 from lookup_core.registrar.store.faults import NOT_NOW
 from lookup_core.registrar.store.founding import found
 from lookup_core.registrar.store.lookup_log import PostgresLookupLog
@@ -83,7 +87,7 @@ class Registrar:
     """A registrar process: `start`, `serve` until told to stop, `stop`."""
 
     settings: RegistrarSettings
-    ring: KeyRing
+    keys: RingInUse
     clock: Clock = field(default_factory=SystemClock)
     address: str = ""
     metrics_address: str = ""
@@ -102,16 +106,17 @@ class Registrar:
     _page: StatusPage = field(init=False)
     _health: Any = field(init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _renewing: asyncio.Task[bool] | None = None
 
     async def start(self) -> None:
         """Connect, found the store if it is new, and serve. Raises SettingsRefused, OSError."""
         self._pool = await _connected(self.settings)
         async with borrowed(self._pool) as connection:
-            founded = await found(connection, self.ring)
+            founded = await found(connection, self.keys.ring)
         self._store_id = founded.store_id
         self.store = PostgresStore(
             self._pool,
-            key_version=self.ring.blind_version,
+            key_version=self.keys.ring.blind_version,
             notify=self.settings.notify,
             standing=self.standing,
         )
@@ -126,7 +131,9 @@ class Registrar:
             asyncio.create_task(upkeep.run(), name="upkeep"),
             asyncio.create_task(SealSegments(self.store, self.clock).run(), name="sealing of segments"),
             asyncio.create_task(self.sealer.run(), name="sealer"),
+            asyncio.create_task(self._rotating().run(), name="rotation"),
         ]
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._renew_keys)
         self._page = StatusPage(self.metrics.page, self.status)
         self.metrics_address = await self._page.listen(self.settings.metrics_address)
         await self._listen()
@@ -167,6 +174,7 @@ class Registrar:
         self.readings.close()
         await self._page.close()
         self._pool.terminate()
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
         log.info("process.stopped")
 
     async def status(self) -> dict[str, Any]:
@@ -188,14 +196,23 @@ class Registrar:
             told |= {"phase": refused.reason.lower(), "replicas": []}
         return told
 
+    def _rotating(self) -> RotatePersonalData:
+        return RotatePersonalData(
+            self.store, self.keys, self.clock, name=f"{socket.gethostname()} {os.getpid()}"
+        )
+
+    def _renew_keys(self) -> None:
+        """SIGHUP: the key ring's file is another one."""
+        self._renewing = asyncio.create_task(self.keys.renew("SIGHUP"), name="renew keys")
+
     def seal(self, revision: Revision) -> str:
         """A revision as callers see it."""
-        return seal(self.ring.revision, self._store_id, revision)
+        return seal(self.keys.ring.revision, self._store_id, revision)
 
     def _sealing(self) -> sealing.Parts:
         return sealing.Parts(
             self.settings,
-            self.ring,
+            self.keys.ring,
             self._store_id,
             self._pool,
             self.store,
@@ -205,7 +222,7 @@ class Registrar:
         )
 
     async def _listen(self) -> None:
-        self._door = Door(Authentication(self.store, self.ring.pepper), self.metrics, self.standing)
+        self._door = Door(Authentication(self.store, self.keys.ring.pepper), self.metrics, self.standing)
         server = grpc.aio.server(
             interceptors=[self._door],
             options=[
@@ -227,8 +244,8 @@ class Registrar:
         self.address = f"{self.settings.address.rpartition(':')[0]}:{port}"
 
     def _add_services(self, server: grpc.aio.Server) -> None:
-        secrets = Secrets.of(self.ring, self.settings.environment)
-        ledger = Ledger(self.ring.feed)
+        secrets = Secrets.of(self.keys, self.settings.environment)
+        ledger = Ledger(self.keys.ring.feed)
         acknowledgement = BoundedAcknowledgement(
             self.grants, self.seal, self.metrics, timeout_s=self.settings.ack_timeout_ms / 1000
         )
@@ -239,6 +256,7 @@ class Registrar:
             extend=ExtendExclusion(recording, ledger, self.clock),
             get=GetExclusion(self.store, reads),
             count=CountExclusions(self.store, self.clock),
+            shred=ShredPersonalData(recording, ledger, self.clock),
         )
         generate = GenerateToken(self.store, ledger, secrets, self.clock)
         create = CreateKey(recording, ledger, secrets, self.clock)

@@ -22,6 +22,7 @@ from lookup_core.cli.addresses import PORTS
 from lookup_core.kernel import apikey
 from lookup_core.kernel.keyring import KeyRing
 from tests.e2e.test_make_run import System, free_offset
+from tests.support.rings import kept_in
 from tests.support.services import Database
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("make run")]
@@ -149,10 +150,9 @@ def test_a_snippet_does_what_the_page_says(reader: Reader, snippet: Snippet) -> 
 @pytest.mark.services
 def test_the_first_key_of_a_register_is_made_as_the_page_says(database: Database, tmp_path: Path) -> None:
     [snippet] = snippets(PRODUCTION)
-    KeyRing.create().save(tmp_path / "keyring.json")
     environment = {
         **os.environ,
-        "NSER_KEYRING_FILE": str(tmp_path / "keyring.json"),
+        **kept_in(tmp_path, KeyRing.create()),
         "NSER_REGISTRAR_DATABASE_URL": database.registrar_url,
     }
     made = subprocess.run(

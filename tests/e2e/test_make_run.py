@@ -210,7 +210,7 @@ def test_a_person_who_registered_is_excluded_on_every_replica(system):
             2,
             "date of birth",
         ),
-        (("keys", "revoke", "aaaaaaaaaaaaaaaa"), 4, "no API key with this id"),
+        (("api-keys", "revoke", "aaaaaaaaaaaaaaaa"), 4, "no API key with this id"),
     ],
 )
 def test_bad_input_is_told_in_one_sentence(system, arguments, code, said):
@@ -220,7 +220,7 @@ def test_bad_input_is_told_in_one_sentence(system, arguments, code, said):
 
 
 def test_a_new_key_works_at_once_and_a_revoked_one_no_more(system):
-    made = system.nser("keys", "create", "--operator", "Test Bets", "--limit", "5", "--json")
+    made = system.nser("api-keys", "create", "--operator", "Test Bets", "--limit", "5", "--json")
     assert made.returncode == 0, made.stderr
     key = json.loads(made.stdout)
     assert (key["operator"], key["requests_per_second"]) == ("Test Bets", 5)
@@ -229,7 +229,7 @@ def test_a_new_key_works_at_once_and_a_revoked_one_no_more(system):
         system.nser("register", "0733000000", "--period", "24_hours", NSER_ADMIN_KEY=key["secret"]).returncode
         == 5
     )
-    assert system.nser("keys", "revoke", key["key_id"]).returncode == 0
+    assert system.nser("api-keys", "revoke", key["key_id"]).returncode == 0
     refused = system.nser("check", "0733000000", NSER_API_KEY=key["secret"])
     assert (refused.returncode, key["secret"] in refused.stderr) == (5, False)
 

@@ -34,6 +34,7 @@ from tests.support.founding import Key, found, new_key
 from tests.support.history import History
 from tests.support.people import Someone
 from tests.support.proxy import FaultProxy, fault_proxy, names_of_registrar, names_of_replica
+from tests.support.rings import kept_in
 from tests.support.server_process import ServerProcess
 from tests.support.services import Database, Services, create_database, drop_database, redis_database
 from tests.support.waiting import until
@@ -122,13 +123,14 @@ class Cluster:
         self._registrars: list[Registrar] = []
         self._redis_url = redis_url
         self._folder = folder
+        self._opening: dict[str, str] = {}
         self._stack = AsyncExitStack()
 
     # -- making and ending it
 
     async def start(self, keys: Sequence[Key] = ()) -> None:
         """Found the register, and start every process at once."""
-        self.ring.save(self._folder / "keyring.json")
+        self._opening = kept_in(self._folder, self.ring)
         self.ring.replica_keys().save(self._folder / "replica-keys.json")
         await found(self.database.owner_url, self.ring, [self.admin, self.operator, *keys])
         self.registrar = await self.launch_registrar()
@@ -165,7 +167,7 @@ class Cluster:
         module, arguments = await _entry("registrar", self.plan.broken)
         environment = {
             "NSER_REGISTRAR_DATABASE_URL": url,
-            "NSER_KEYRING_FILE": str(self._folder / "keyring.json"),
+            **self._opening,
             "NSER_REGISTRAR_ADDRESS": "127.0.0.1:0",
             "NSER_REGISTRAR_METRICS_ADDRESS": "127.0.0.1:0",
             **self._shared,

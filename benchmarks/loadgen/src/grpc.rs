@@ -1,18 +1,15 @@
-//! Unary gRPC calls over HTTP/2.
+//! What gRPC says over HTTP/2, and the channel of a stream: one long call, for which a client that others keep will do.
 
 use std::cell::RefCell;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use tokio::sync::Mutex;
 
 use crate::connect::{Error, Target};
-use crate::pace::Caller;
-use crate::people::Draw;
+pub use crate::question::unreadable;
 use crate::tally::Failure;
-use crate::template::Template;
-use crate::wire::{self, Outcomes, Unreadable};
 
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 64 << 20;
@@ -35,14 +32,6 @@ const CODES: [&str; 17] = [
     "DATA_LOSS",
     "UNAUTHENTICATED",
 ];
-
-/// What is asked, and how an answer is counted.
-#[derive(Clone)]
-pub enum Question {
-    Check,
-    Batch { size: usize },
-    Template { message: Template, outcome_field: u32 },
-}
 
 /// One HTTP/2 connection, made again when the server closes it.
 pub struct Channel {
@@ -91,23 +80,6 @@ impl Channel {
         self.sender.replace(sender.clone());
         sender.ready().await.map_err(|error| failure(&error))
     }
-
-    async fn exchange(&self, request: Bytes) -> Result<BytesMut, Failure> {
-        let (response, mut stream) = self.begin().await?;
-        stream.send_data(request, true).map_err(|error| failure(&error))?;
-        let (head, mut body) = response.await.map_err(|error| failure(&error))?.into_parts();
-        refuse_unless_ok(head.status, &head.headers)?;
-        let mut arrived = BytesMut::new();
-        while let Some(chunk) = body.data().await {
-            let chunk = chunk.map_err(|error| failure(&error))?;
-            // An error here is the stream's, which the next read tells.
-            let _ = body.flow_control().release_capacity(chunk.len());
-            arrived.extend_from_slice(&chunk);
-        }
-        let trailers = body.trailers().await.map_err(|error| failure(&error))?;
-        status(trailers.as_ref().or(Some(&head.headers)))?;
-        wire::split_message(&mut arrived).ok_or_else(unreadable)
-    }
 }
 
 async fn handshake(target: &Target) -> Result<SendRequest<Bytes>, Error> {
@@ -134,10 +106,18 @@ pub fn refuse_unless_ok(code: http::StatusCode, headers: &HeaderMap) -> Result<(
 /// Read `grpc-status`; a call without one was cut off.
 pub fn status(trailers: Option<&HeaderMap>) -> Result<(), Failure> {
     let value = trailers.and_then(|trailers| trailers.get("grpc-status")).ok_or("NO_STATUS")?;
-    match value.to_str().ok().and_then(|text| text.parse::<usize>().ok()) {
-        Some(0) => Ok(()),
-        Some(code) => Err(CODES.get(code).map_or_else(|| format!("CODE_{code}"), |name| (*name).to_owned())),
+    match value.to_str().ok().and_then(|text| text.parse().ok()) {
+        Some(code) => outcome_of_code(code),
         None => Err(unreadable()),
+    }
+}
+
+/// Whether a `grpc-status` is that of an answer.
+pub fn outcome_of_code(code: u32) -> Result<(), Failure> {
+    match CODES.get(code as usize) {
+        Some(&"OK") => Ok(()),
+        Some(name) => Err((*name).to_owned()),
+        None => Err(format!("CODE_{code}")),
     }
 }
 
@@ -145,46 +125,5 @@ pub fn failure(error: &h2::Error) -> Failure {
     match error.reason() {
         Some(reason) if error.is_reset() => format!("RESET_{reason:?}"),
         _ => "TRANSPORT".to_owned(),
-    }
-}
-
-pub fn unreadable() -> Failure {
-    "UNREADABLE".to_owned()
-}
-
-/// A channel and what is asked over it.
-pub struct Asker {
-    pub channel: Channel,
-    pub question: Question,
-}
-
-impl Caller for Asker {
-    type Request = Bytes;
-
-    fn prepare(&self, draw: &mut Draw) -> Bytes {
-        match &self.question {
-            Question::Check => wire::check(draw),
-            Question::Batch { size } => wire::batch(draw, *size),
-            Question::Template { message, .. } => wire::framed(message.filled(draw)),
-        }
-    }
-
-    async fn call(&self, request: Bytes) -> Result<Outcomes, Failure> {
-        let message = self.channel.exchange(request).await?;
-        let mut outcomes = Outcomes::default();
-        let expected = match &self.question {
-            Question::Template { outcome_field, .. } => {
-                wire::count_number(&message, *outcome_field, &mut outcomes)
-                    .map_err(|Unreadable| unreadable())?;
-                return Ok(outcomes);
-            }
-            Question::Check => 1,
-            Question::Batch { size } => *size,
-        };
-        match wire::count_answers(&message, &mut outcomes) {
-            Ok(answers) if answers == expected => Ok(outcomes),
-            Ok(_) => Err("WRONG_COUNT".to_owned()),
-            Err(Unreadable) => Err(unreadable()),
-        }
     }
 }

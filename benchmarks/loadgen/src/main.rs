@@ -1,11 +1,16 @@
 //! Load on a lookup replica: open loop, native, with no coordinated omission. See `loadgen --help`.
 
 mod arguments;
+mod calls;
 mod connect;
 mod grpc;
+mod hpack;
+mod http2;
+mod huffman;
 mod pace;
 mod people;
 mod plain;
+mod question;
 mod stream;
 mod tally;
 mod template;
@@ -24,11 +29,13 @@ use tokio::runtime;
 use tokio::task::LocalSet;
 
 use arguments::{Arguments, Load, Mode};
+use calls::{Asking, Line};
 use connect::{Error, Target};
-use grpc::{Asker, Channel, Question};
+use grpc::Channel;
 use pace::{Caller, Counted, Rate};
 use people::Draw;
 use plain::{BlindKeys, Http, Redis};
+use question::Question;
 use tally::{Report, Schedule, Tally};
 use template::Template;
 
@@ -123,18 +130,21 @@ impl Worker<'_> {
         // A thread that failed alone would leave the others at the barrier: it fails where it stands.
         let (target, authorization) = self.or_exit(prepared);
         match self.mode {
-            Mode::Unary { .. } => self.ask("Check", &target, authorization, Question::Check).await,
+            Mode::Unary { .. } => {
+                self.ask(&format!("{SERVICE}Check"), target, authorization, Question::Check).await
+            }
             Mode::Batch { size, .. } => {
-                self.ask("BatchCheck", &target, authorization, Question::Batch { size: *size }).await
+                let question = Question::Batch { size: *size };
+                self.ask(&format!("{SERVICE}BatchCheck"), target, authorization, question).await
             }
             Mode::Template { path, message, outcome_field, .. } => {
-                let message = self.or_exit(Template::load(message, wire::PREFIX_BYTES).map_err(Error::from));
+                let message = self.or_exit(Template::load(message).map_err(Error::from)).into();
                 let question = Question::Template { message, outcome_field: *outcome_field };
-                self.ask_at(path, &target, authorization, question).await
+                self.ask(path, target, authorization, question).await
             }
             Mode::Stream { window, .. } => self.stream(&target, authorization, *window).await,
             Mode::Http { request, .. } => {
-                let request = self.or_exit(Template::load(request, 0).map_err(Error::from));
+                let request = self.or_exit(Template::load(request).map_err(Error::from));
                 let mut callers = Vec::new();
                 for _ in 0..self.connections() {
                     let opened = Http::open(&target, request.clone()).await;
@@ -161,29 +171,49 @@ impl Worker<'_> {
         })
     }
 
+    /// Make unary calls, closed loop or open: each connection by itself, with its share of the calls.
     async fn ask(
         self,
-        method: &str,
-        target: &Target,
-        authorization: Option<HeaderValue>,
-        question: Question,
-    ) -> Result<Tally, Error> {
-        self.ask_at(&format!("{SERVICE}{method}"), target, authorization, question).await
-    }
-
-    async fn ask_at(
-        self,
         path: &str,
-        target: &Target,
+        target: Target,
         authorization: Option<HeaderValue>,
         question: Question,
     ) -> Result<Tally, Error> {
-        let mut callers = Vec::new();
+        let authorization = authorization.map(|value| value.as_bytes().to_vec());
+        let asking = Asking { target, path: path.to_owned(), authorization, question };
+        let mut lines = Vec::new();
         for _ in 0..self.connections() {
-            let channel = self.or_exit(Channel::open(target.clone(), path, authorization.clone()).await);
-            callers.push(Rc::new(Asker { channel, question: question.clone() }));
+            lines.push(self.or_exit(Line::open(asking.clone()).await));
         }
-        self.pace(callers).await
+        let (load, count) = (self.mode.load(), lines.len() as u64);
+        let schedule = self.start.wait(load);
+        let tally: Counted = Rc::new(RefCell::new(Tally::new(schedule)));
+        let mut asked = tokio::task::JoinSet::new();
+        for (number, mut line) in (0..).zip(lines) {
+            let (tally, draw, in_flight) = (Rc::clone(&tally), self.draw(number), self.mode.in_flight());
+            let of_line = |per_second| Rate {
+                per_second,
+                first: self.number as u64 + number * self.of as u64,
+                step: count * self.of as u64,
+            };
+            let rate = load.rate.map(of_line);
+            asked.spawn_local(async move {
+                if let Some(rate) = rate {
+                    return line.open_loop(rate, draw, schedule, &tally).await;
+                }
+                line.closed_loop(in_flight, draw, schedule, &tally).await;
+                Ok(())
+            });
+        }
+        let ended = async {
+            while let Some(ended) = asked.join_next().await {
+                ended??;
+            }
+            Ok::<_, Error>(())
+        };
+        self.until_over(schedule, ended).await.transpose()?;
+        drop(asked);
+        Ok(closed(&tally))
     }
 
     async fn stream(

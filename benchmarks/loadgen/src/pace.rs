@@ -16,7 +16,7 @@ use crate::tally::{Failure, Schedule, Tally};
 use crate::wire::Outcomes;
 
 /// A server that refuses connections is not asked again at once.
-const AFTER_FAILURE: Duration = Duration::from_millis(10);
+pub const AFTER_FAILURE: Duration = Duration::from_millis(10);
 /// Calls that go out one after another before answers are looked at.
 const BURST: u64 = 16;
 
@@ -47,7 +47,7 @@ pub async fn closed_loop<C: Caller>(
                 let sent = Instant::now();
                 let result = caller.call(request).await;
                 let failed = result.is_err();
-                tally.borrow_mut().ended(sent, result);
+                tally.borrow_mut().ended(sent, Instant::now(), result);
                 if failed {
                     tokio::time::sleep(AFTER_FAILURE).await;
                 }
@@ -67,7 +67,7 @@ pub struct Rate {
 
 impl Rate {
     /// When call `number` is due after the begin; exact over any length, as no interval is added up.
-    fn due(self, number: u64) -> Duration {
+    pub fn due(self, number: u64) -> Duration {
         let (rate, nanoseconds) = (u128::from(self.per_second), u128::from(number) * 1_000_000_000);
         Duration::from_nanos(u64::try_from(nanoseconds / rate).unwrap_or(u64::MAX))
     }
@@ -93,7 +93,7 @@ pub async fn open_loop<C: Caller>(
         tally.borrow_mut().sent(Some(due.elapsed()));
         calls.spawn_local(async move {
             let result = caller.call(request).await;
-            ended.borrow_mut().ended(due, result);
+            ended.borrow_mut().ended(due, Instant::now(), result);
         });
         number += rate.step;
         if (number / rate.step).is_multiple_of(BURST) {
@@ -106,18 +106,18 @@ pub async fn open_loop<C: Caller>(
 }
 
 /// The kernel's timer: tokio's own rounds to a millisecond, three times the latency that is to be measured.
-struct Alarm(AsyncFd<OwnedFd>);
+pub struct Alarm(AsyncFd<OwnedFd>);
 
 impl Alarm {
     // Its successor `register` is unsafe, as a file might be closed while it is registered: this one is owned by the
     // registration to its end.
     #[expect(deprecated, reason = "the successor needs unsafe code, for a promise that is kept here")]
-    fn new() -> std::io::Result<Self> {
+    pub fn new() -> std::io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         AsyncFd::new(timerfd_create(TimerfdClockId::Monotonic, flags)?).map(Self)
     }
 
-    async fn wait_until(&self, due: Instant) -> std::io::Result<()> {
+    pub async fn wait_until(&self, due: Instant) -> std::io::Result<()> {
         let left = due.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(());

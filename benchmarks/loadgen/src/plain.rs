@@ -103,13 +103,13 @@ impl Http {
 }
 
 impl Caller for Http {
-    type Request = BytesMut;
+    type Request = Vec<u8>;
 
-    fn prepare(&self, draw: &mut Draw) -> BytesMut {
+    fn prepare(&self, draw: &mut Draw) -> Vec<u8> {
         self.request.filled(draw)
     }
 
-    async fn call(&self, request: BytesMut) -> std::result::Result<Outcomes, Failure> {
+    async fn call(&self, request: Vec<u8>) -> std::result::Result<Outcomes, Failure> {
         let (status, body) = self.exchange(&request).await.map_err(|error| failed(&error))?;
         let contains = |word: &[u8]| body.windows(word.len()).any(|found| found == word);
         let mut outcomes = Outcomes::default();

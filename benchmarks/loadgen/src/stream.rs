@@ -27,7 +27,8 @@ pub async fn ask(channel: &Channel, window: usize, draw: Draw, schedule: Schedul
 fn told(tally: &Counted, error: Failure) {
     let mut tally = tally.borrow_mut();
     tally.sent(None);
-    tally.ended(Instant::now(), Err(error));
+    let now = Instant::now();
+    tally.ended(now, now, Err(error));
 }
 
 struct Asking<'a> {
@@ -63,7 +64,7 @@ impl Asking<'_> {
 
     /// Ask the questions of these numbers in one piece.
     fn send(&mut self, sequences: &[u64]) -> Result<(), Failure> {
-        let (mut piece, now) = (BytesMut::new(), Instant::now());
+        let (mut piece, now) = (Vec::new(), Instant::now());
         for &sequence in sequences {
             wire::put_stream_check(&mut piece, sequence, &mut self.draw);
             let place = self.place(sequence);
@@ -71,7 +72,7 @@ impl Asking<'_> {
             self.tally.borrow_mut().sent(None);
         }
         self.under_way += sequences.len();
-        self.up.send_data(piece.freeze(), false).map_err(|error| failure(&error))
+        self.up.send_data(piece.into(), false).map_err(|error| failure(&error))
     }
 
     /// Count the answers of the next piece, and return their sequences.
@@ -84,12 +85,12 @@ impl Asking<'_> {
         // An error here is the stream's, which the next read tells.
         let _ = down.flow_control().release_capacity(chunk.len());
         arrived.extend_from_slice(&chunk);
-        let mut sequences = Vec::new();
+        let (mut sequences, now) = (Vec::new(), Instant::now());
         while let Some(message) = wire::split_message(arrived) {
             let mut outcomes = Outcomes::default();
             let sequence =
                 wire::count_stream_answer(&message, &mut outcomes).map_err(|Unreadable| unreadable())?;
-            self.tally.borrow_mut().ended(self.sent_at[self.place(sequence)], Ok(outcomes));
+            self.tally.borrow_mut().ended(self.sent_at[self.place(sequence)], now, Ok(outcomes));
             self.under_way = self.under_way.checked_sub(1).ok_or_else(unreadable)?;
             sequences.push(sequence);
         }

@@ -75,8 +75,8 @@ impl Tally {
         }
     }
 
-    /// A call that was due at `due` has ended.
-    pub fn ended(&mut self, due: Instant, result: Result<Outcomes, Failure>) {
+    /// A call that was due at `due` has ended at `now`.
+    pub fn ended(&mut self, due: Instant, now: Instant, result: Result<Outcomes, Failure>) {
         self.ended += 1;
         let outcomes = match result {
             Ok(outcomes) => outcomes,
@@ -88,7 +88,6 @@ impl Tally {
         if due < self.schedule.measured_from {
             return;
         }
-        let now = Instant::now();
         self.last = self.last.max(now);
         self.latencies.saturating_record(nanoseconds(now - due));
         self.people += people;
@@ -244,7 +243,7 @@ mod tests {
         let mut tally = Tally::new(schedule);
         for due in [schedule.begin, schedule.measured_from] {
             tally.sent(None);
-            tally.ended(due, Ok([0, 1, 0, 0, 0, 0, 0, 0]));
+            tally.ended(due, Instant::now(), Ok([0, 1, 0, 0, 0, 0, 0, 0]));
         }
         assert_eq!((tally.answered, tally.latencies.len(), tally.people), (2, 1, 1));
         assert!(tally.latencies.min() >= nanoseconds(Duration::from_millis(900)));
@@ -255,7 +254,7 @@ mod tests {
         let mut tally = Tally::new(schedule());
         tally.sent(Some(Duration::from_micros(5)));
         tally.sent(None);
-        tally.ended(Instant::now(), Err("UNAVAILABLE".to_owned()));
+        tally.ended(Instant::now(), Instant::now(), Err("UNAVAILABLE".to_owned()));
         tally.close();
         assert_eq!(
             tally.errors,

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use bytes::BytesMut;
-
 use crate::people::Draw;
 
 const PHONE: &[u8] = b"0700000000";
@@ -18,13 +16,11 @@ pub struct Template {
 }
 
 impl Template {
-    /// A request behind `before` bytes that are left free.
-    pub fn load(path: &Path, before: usize) -> std::io::Result<Self> {
-        Ok(Self::new(&std::fs::read(path)?, before))
+    pub fn load(path: &Path) -> std::io::Result<Self> {
+        Ok(Self::new(std::fs::read(path)?))
     }
 
-    fn new(request: &[u8], before: usize) -> Self {
-        let bytes = [&vec![0; before], request].concat();
+    fn new(bytes: Vec<u8>) -> Self {
         let places = |wanted: &[u8]| {
             bytes
                 .windows(wanted.len())
@@ -37,15 +33,23 @@ impl Template {
     }
 
     /// The request for the next person.
-    pub fn filled(&self, draw: &mut Draw) -> BytesMut {
-        let (mut request, person) = (BytesMut::from(&self.bytes[..]), draw.person());
+    pub fn filled(&self, draw: &mut Draw) -> Vec<u8> {
+        let mut request = Vec::with_capacity(self.bytes.len());
+        self.put(&mut request, draw);
+        request
+    }
+
+    /// Append the request for the next person.
+    pub fn put(&self, into: &mut Vec<u8>, draw: &mut Draw) {
+        let (begin, person) = (into.len(), draw.person());
+        into.extend_from_slice(&self.bytes);
+        let request = &mut into[begin..];
         for &at in &self.phones {
             request[at..at + person.phone.len()].copy_from_slice(&person.phone);
         }
         for &at in &self.documents {
             request[at..at + person.national_id.len()].copy_from_slice(&person.national_id);
         }
-        request
     }
 }
 
@@ -58,10 +62,10 @@ mod tests {
     fn every_place_is_filled() {
         let mut draw = Draw::new(1, 2026, With::Both, 0);
         let person = draw.person();
-        let template = Template::new(b"user:0700000000 id=10000000 again 0700000000", 2);
+        let template = Template::new(b"user:0700000000 id=10000000 again 0700000000".to_vec());
         let (phone, document) =
             (String::from_utf8_lossy(&person.phone), String::from_utf8_lossy(&person.national_id));
-        let expected = format!("\0\0user:{phone} id={document} again {phone}");
+        let expected = format!("user:{phone} id={document} again {phone}");
         assert_eq!(template.filled(&mut draw), expected.as_bytes());
     }
 }

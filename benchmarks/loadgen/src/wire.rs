@@ -1,7 +1,7 @@
 //! The few messages of the contract that a load needs, straight to and from their bytes: the generator shares the
 //! machine with the server, and what it does not spend is measured of the server. A test holds it to the contract.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::BytesMut;
 
 use crate::people::{Draw, Person};
 
@@ -17,65 +17,57 @@ pub type Outcomes = [u64; 8];
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unreadable;
 
-/// `CheckRequest` for the next person, framed.
-pub fn check(draw: &mut Draw) -> Bytes {
-    let mut message = BytesMut::with_capacity(PREFIX_BYTES + LONGEST_SUBJECT);
-    message.put_bytes(0, PREFIX_BYTES);
-    put_subject(&mut message, 0x0A, draw);
-    framed(message)
-}
-
-/// `BatchCheckRequest` for the next `size` people, framed.
-pub fn batch(draw: &mut Draw, size: usize) -> Bytes {
-    let mut message = BytesMut::with_capacity(PREFIX_BYTES + LONGEST_SUBJECT * size);
-    message.put_bytes(0, PREFIX_BYTES);
-    for _ in 0..size {
-        put_subject(&mut message, 0x0A, draw);
-    }
-    framed(message)
+/// Append a framed `BatchCheckRequest` for the next `size` people; of one it is a `CheckRequest` too.
+pub fn put_batch(into: &mut Vec<u8>, draw: &mut Draw, size: usize) {
+    into.reserve(PREFIX_BYTES + LONGEST_SUBJECT * size);
+    put_framed(into, |into| {
+        for _ in 0..size {
+            put_subject(into, 0x0A, draw);
+        }
+    });
 }
 
 /// Append a framed `StreamCheckRequest` for the next person.
-pub fn put_stream_check(into: &mut BytesMut, sequence: u64, draw: &mut Draw) {
-    let mut message = BytesMut::with_capacity(PREFIX_BYTES + LONGEST_SUBJECT + 11);
-    message.put_bytes(0, PREFIX_BYTES);
-    if sequence != 0 {
-        message.put_u8(0x08);
-        put_varint(&mut message, sequence);
-    }
-    put_subject(&mut message, 0x12, draw);
-    into.extend_from_slice(&framed(message));
+pub fn put_stream_check(into: &mut Vec<u8>, sequence: u64, draw: &mut Draw) {
+    put_framed(into, |into| {
+        if sequence != 0 {
+            into.push(0x08);
+            put_varint(into, sequence);
+        }
+        put_subject(into, 0x12, draw);
+    });
 }
 
-/// Put a message behind its gRPC prefix.
-pub fn framed(mut message: BytesMut) -> Bytes {
-    let length = u32::try_from(message.len() - PREFIX_BYTES).unwrap_or(u32::MAX);
-    message[1..PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
-    message.freeze()
+/// Append a message behind its gRPC prefix.
+pub fn put_framed(into: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
+    let begin = into.len();
+    into.extend_from_slice(&[0; PREFIX_BYTES]);
+    put(into);
+    let length = u32::try_from(into.len() - begin - PREFIX_BYTES).unwrap_or(u32::MAX);
+    into[begin + 1..begin + PREFIX_BYTES].copy_from_slice(&length.to_be_bytes());
 }
 
 /// A `Subject` as the field `tag` of its message.
-fn put_subject(into: &mut BytesMut, tag: u8, draw: &mut Draw) {
+fn put_subject(into: &mut Vec<u8>, tag: u8, draw: &mut Draw) {
     let Person { phone, national_id } = draw.person();
     let length = if draw.with.phone() { 12 } else { 0 } + if draw.with.document() { 14 } else { 0 };
-    into.put_u8(tag);
-    into.put_u8(length);
+    into.extend_from_slice(&[tag, length]);
     if draw.with.phone() {
-        into.put_slice(&[0x0A, 10]);
-        into.put_slice(&phone);
+        into.extend_from_slice(&[0x0A, 10]);
+        into.extend_from_slice(&phone);
     }
     if draw.with.document() {
-        into.put_slice(&[0x12, 12, 0x08, NATIONAL_ID, 0x12, 8]);
-        into.put_slice(&national_id);
+        into.extend_from_slice(&[0x12, 12, 0x08, NATIONAL_ID, 0x12, 8]);
+        into.extend_from_slice(&national_id);
     }
 }
 
-fn put_varint(into: &mut BytesMut, mut value: u64) {
+fn put_varint(into: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        into.put_u8(u8::try_from(value & 0x7F).unwrap_or_default() | 0x80);
+        into.push(u8::try_from(value & 0x7F).unwrap_or_default() | 0x80);
         value >>= 7;
     }
-    into.put_u8(u8::try_from(value).unwrap_or_default());
+    into.push(u8::try_from(value).unwrap_or_default());
 }
 
 /// One field of a message.
@@ -134,11 +126,20 @@ pub fn count_answers(message: &[u8], into: &mut Outcomes) -> Result<usize, Unrea
     let (mut fields, mut answers) = (Fields(message), 0);
     while let Some(field) = fields.next()? {
         if let Field::Bytes(1, answer) = field {
-            count_number(answer, 1, into)?;
+            count_answer(answer, into)?;
             answers += 1;
         }
     }
     Ok(answers)
+}
+
+/// Count an answer. Its outcome comes first and in one byte, as everybody writes it; else it is looked for.
+fn count_answer(answer: &[u8], into: &mut Outcomes) -> Result<(), Unreadable> {
+    match *answer {
+        [0x08, outcome @ 0..8, 0x12..0x80, ..] | [0x08, outcome @ 0..8] => into[usize::from(outcome)] += 1,
+        _ => count_number(answer, 1, into)?,
+    }
+    Ok(())
 }
 
 /// Count a message by one of its enums or bools.
@@ -167,6 +168,12 @@ pub fn count_stream_answer(message: &[u8], into: &mut Outcomes) -> Result<u64, U
         }
     }
     Ok(sequence)
+}
+
+/// The message, where what arrived is one and nothing beside.
+pub fn one_message(arrived: &[u8]) -> Option<&[u8]> {
+    let (&[0, length @ ..], message) = arrived.split_first_chunk::<PREFIX_BYTES>()? else { return None };
+    (message.len() == usize::try_from(u32::from_be_bytes(length)).ok()?).then_some(message)
 }
 
 /// Split the first whole message off what has arrived.

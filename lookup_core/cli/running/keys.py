@@ -1,4 +1,4 @@
-"""Keys of a run: the key ring, what replicas get of it, and the two demo API keys. Made on the first start, 0600."""
+"""Keys of a run: the sealed key ring, what replicas get of it, and two demo API keys. Made on the first start, 0600."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ ADMIN_SCOPES: Final = ("nser:admin",)
 def ring_of(home: RunHome) -> KeyRing:
     """The home's key ring, made on the first start; writes what replicas get of it. Raises CommandFailed."""
     from lookup_core.kernel.keyring import KeyRing
+    from lookup_core.kernel.providers.credential import Credential
+    from lookup_core.kernel.ring_file import RingFile
 
+    file = RingFile(home.keyring, Credential(home.credential))
     try:
         if not home.keyring.exists():
             if home.demo_env.exists():
@@ -40,10 +43,15 @@ def ring_of(home: RunHome) -> KeyRing:
                     code=ExitCode.REFUSED,
                     attempt=f"put it back from a backup, or begin anew: rm -r {home.root}",
                 )
-            KeyRing.create().save(home.keyring)
-        ring = KeyRing.load(home.keyring)
+            file.provider.prepare()
+            file.create(KeyRing.create())
+        ring = file.load()
     except SettingsRefused as refused:
-        raise CommandFailed(" ".join(refused.problems), code=ExitCode.REFUSED) from None
+        raise CommandFailed(
+            " ".join(refused.problems),
+            code=ExitCode.REFUSED,
+            attempt=f"put {home.secrets} back from a backup, or begin anew: rm -r {home.root}",
+        ) from None
     ring.replica_keys().save(home.replica_keys)
     return ring
 

@@ -32,9 +32,9 @@ def fresh_nonce() -> bytes:
 
 
 class Mint:
-    """Makes tokens under the secret salt, one for each person who has none."""
+    """Makes tokens under the secret salt that is in use, one for each person who has none."""
 
-    def __init__(self, salt: bytes, nonce: Nonce = fresh_nonce) -> None:
+    def __init__(self, salt: Callable[[], bytes], nonce: Nonce = fresh_nonce) -> None:
         self._salt = salt
         self._nonce = nonce
 
@@ -80,7 +80,7 @@ class Mint:
 
     def _mint(self, identifiers: Identifiers, at: datetime) -> bst.Token:
         fields = [each.kind.encode() + each.blind for each in identifiers]
-        return bst.mint(self._salt, fields, at, self._nonce())
+        return bst.mint(self._salt(), fields, at, self._nonce())
 
 
 def _with(found: Found, minted: Minted | None) -> Found:

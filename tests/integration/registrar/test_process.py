@@ -25,6 +25,7 @@ from lookup_core.registrar.create_key import NewKey
 from nser.register.v1 import register_pb2, register_pb2_grpc
 from tests.support.people import someone
 from tests.support.refusals import refused
+from tests.support.rings import kept_in, ring_file_in
 from tests.support.services import Database
 from tests.support.waiting import until
 
@@ -35,11 +36,10 @@ Environment = dict[str, str]
 
 @pytest.fixture
 def environment(database: Database, tmp_path: Path) -> Environment:
-    KeyRing.create().save(tmp_path / "keyring.json")
     return {
         "PATH": os.environ["PATH"],
         "NSER_REGISTRAR_DATABASE_URL": database.registrar_url,
-        "NSER_KEYRING_FILE": str(tmp_path / "keyring.json"),
+        **kept_in(tmp_path, KeyRing.create()),
         "NSER_REGISTRAR_ADDRESS": "127.0.0.1:0",
         "NSER_REGISTRAR_METRICS_ADDRESS": "127.0.0.1:0",
         "NSER_READY_FILE": str(tmp_path / "ready.json"),
@@ -62,7 +62,7 @@ def start(environment: Environment, log: Path) -> subprocess.Popen[str]:
 async def test_it_serves_drains_and_leaves_with_what_it_began(
     environment: Environment, tmp_path: Path
 ) -> None:
-    ring = KeyRing.load(Path(environment["NSER_KEYRING_FILE"]))
+    ring = ring_file_in(tmp_path).load()
     key = apikey.issue("test").secret
     setup = Setup(environment["NSER_REGISTRAR_DATABASE_URL"], ring, "test")
     await setup.enter_key(key, NewKey("GRAK", ("nser:admin",)))
@@ -125,6 +125,12 @@ def _open_ring(environment: Environment) -> None:
         (_without("NSER_REGISTRAR_DATABASE_URL"), "NSER_REGISTRAR_DATABASE_URL"),
         (_without("NSER_KEYRING_FILE"), "NSER_KEYRING_FILE"),
         (_open_ring, "chmod 600"),
+        (_without("NSER_KEYRING_CREDENTIAL_FILE"), "NSER_KEYRING_CREDENTIAL_FILE"),
+        (
+            lambda environment: environment.update(NSER_KEYRING_PROVIDER="passphrase"),
+            "NSER_KEYRING_PASSPHRASE_FILE",
+        ),
+        (lambda environment: environment.update(NSER_KEYRING_PROVIDER="none"), "NSER_KEYRING_PROVIDER"),
     ],
 )
 def test_it_refuses_bad_settings_in_one_sentence(

@@ -12,7 +12,18 @@ NOBODY = "127.0.0.1:9"
 
 def test_without_anything_the_command_shows_what_it_can_do(nser):
     assert "Exit codes" in nser("--help").output
-    for command in ("run", "stop", "status", "check", "register", "seed", "migrate", "keys", "keyring"):
+    for command in (
+        "run",
+        "stop",
+        "status",
+        "check",
+        "register",
+        "shred",
+        "seed",
+        "migrate",
+        "api-keys",
+        "keys",
+    ):
         assert command in nser("--help").output
 
 
@@ -33,14 +44,14 @@ def test_exit_codes_are_the_documented_ones():
         (("register", "0712345678", "--period", "24_hours", "--county", "48"), 2, "county"),
         (("register", "0712345678", "--period", "24_hours", "--request-id", "7"), 2, "not a UUID"),
         (("check", "0712345678", "--id", "1", "--id-type", "licence"), 2, "licence"),
-        (("keys", "create", "--operator", "X", "--scopes", "all"), 2, "No such scope: all"),
-        (("keys", "create", "--operator", "X"), 5, "No API key"),
-        (("keys", "revoke", "nser_demo_abcdef_secret_00"), 2, "typed nowhere"),
+        (("api-keys", "create", "--operator", "X", "--scopes", "all"), 2, "No such scope: all"),
+        (("api-keys", "create", "--operator", "X"), 5, "No API key"),
+        (("api-keys", "revoke", "nser_demo_abcdef_secret_00"), 2, "typed nowhere"),
         (("seed", "--people", "0"), 2, "--people"),
         (("seed", "--people", "3", "--excluded-share", "2"), 2, "--excluded-share"),
         (("status",), 3, "Nothing runs"),
         (("migrate",), 3, "No database"),
-        (("keyring", "show"), 4, "cannot be read"),
+        (("keys", "status"), 4, "cannot be read"),
         (("fly",), 2, "fly"),
     ],
 )
@@ -52,7 +63,7 @@ def test_a_wrong_command_ends_in_one_sentence_and_its_code(nser, arguments, code
 
 
 def test_a_whole_key_given_to_revoke_is_not_shown_again(nser):
-    assert "secret" not in nser("keys", "revoke", "nser_demo_abcdef_secret_00").output
+    assert "secret" not in nser("api-keys", "revoke", "nser_demo_abcdef_secret_00").output
 
 
 def test_an_error_names_a_command_to_try(nser):

@@ -1,4 +1,4 @@
-"""`nser keys list`: every page followed, one table for people, one object for machines. A server of the test's own."""
+"""`nser api-keys list`: every page followed, one table for people, one object for machines, on a server of its own."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def a_key(number: int, **values: Any) -> access_pb2.Key:
 
 def test_every_page_is_in_one_aligned_table(served: Keys, nser: Nser) -> None:
     served.held = [a_key(number) for number in range(4)] + [a_key(4, state=access_pb2.KEY_STATE_REVOKED)]
-    done = nser("keys", "list")
+    done = nser("api-keys", "list")
     heads, *rows = done.stdout.splitlines()
     assert done.exit_code == 0
     assert [row.split()[0] for row in rows] == [key.key_id for key in served.held]
@@ -78,7 +78,7 @@ def test_every_page_is_in_one_aligned_table(served: Keys, nser: Nser) -> None:
 
 def test_an_object_has_every_key_with_its_budgets_and_no_secret(served: Keys, nser: Nser) -> None:
     served.held = [a_key(number) for number in range(3)]
-    told = json.loads(nser("keys", "list", "--operator-id", OPERATOR_ID, "--json").stdout)
+    told = json.loads(nser("api-keys", "list", "--operator-id", OPERATOR_ID, "--json").stdout)
     assert [key["key_id"] for key in told["keys"]] == [key.key_id for key in served.held]
     assert set(told["keys"][0]) == {
         *("key_id", "operator_id", "operator", "scopes", "state", "created_at"),
@@ -90,17 +90,17 @@ def test_an_object_has_every_key_with_its_budgets_and_no_secret(served: Keys, ns
 
 def test_what_is_long_or_looks_like_markup_is_shown_whole(served: Keys, nser: Nser) -> None:
     served.held = [a_key(0, operator="[red]Bet[/red] :smile:", scopes=EVERY_SCOPE)]
-    shown = nser("keys", "list").stdout
+    shown = nser("api-keys", "list").stdout
     assert "[red]Bet[/red] :smile:" in shown
     assert set(EVERY_SCOPE) <= set(shown.split())
 
 
 def test_no_keys_is_said(served: Keys, nser: Nser) -> None:
-    assert nser("keys", "list").stdout == "There are no keys.\n"
-    assert json.loads(nser("keys", "list", "--json").stdout) == {"keys": []}
+    assert nser("api-keys", "list").stdout == "There are no keys.\n"
+    assert json.loads(nser("api-keys", "list", "--json").stdout) == {"keys": []}
 
 
 def test_an_operator_is_named_by_its_id(served: Keys, nser: Nser) -> None:
-    done = nser("keys", "list", "--operator-id", "Simba Bet")
+    done = nser("api-keys", "list", "--operator-id", "Simba Bet")
     assert done.exit_code == 2
     assert served.asked == []

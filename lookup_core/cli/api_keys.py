@@ -1,4 +1,4 @@
-"""`nser keys`: make, list and revoke operators' API keys. A secret is printed once, and stored nowhere in clear."""
+"""`nser api-keys`: make, list and revoke operators' API keys. A secret is printed once, and stored nowhere in clear."""
 
 from datetime import UTC
 from typing import Annotated, Any
@@ -19,12 +19,12 @@ PATIENCE_S = 20.0
 PAGE_SIZE = 1000
 DEFAULT_SCOPES = "nser:read,bst:read,bst:write"
 
-keys = typer.Typer(
+api_keys = typer.Typer(
     help="Make, list and revoke operators' API keys.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
-@keys.command()
+@api_keys.command()
 def create(
     operator: Annotated[str, typer.Option(help="The operator's name; a new one is entered.")],
     scopes: Annotated[str, typer.Option(help="What the key may do, separated by commas.")] = DEFAULT_SCOPES,
@@ -54,7 +54,7 @@ def create(
     tell(sentence, told, as_json=json)
 
 
-@keys.command("list")
+@api_keys.command("list")
 def list_(
     operator_id: Annotated[
         UUID | None, typer.Option(metavar="UUID", help="The keys of this operator alone.")
@@ -92,7 +92,7 @@ def list_(
     )
 
 
-@keys.command()
+@api_keys.command()
 def revoke(
     key_id: Annotated[
         str, typer.Argument(metavar="KEY_ID", help="The key's id: the third part of its text.")
@@ -105,7 +105,7 @@ def revoke(
         raise CommandFailed(
             "That is a whole key, which should be typed nowhere. Give its id: the part between the second and third _.",
             code=ExitCode.USAGE,
-            attempt=f"nser keys revoke {'_'.join(key_id.split('_')[2:3])}",
+            attempt=f"nser api-keys revoke {'_'.join(key_id.split('_')[2:3])}",
         )
     request = access_pb2.RevokeKeyRequest(request_id=str(uuid4()), key_id=key_id, reason=reason)
     from lookup_core.cli.connection import Connection
@@ -124,7 +124,7 @@ def _scopes(text: str) -> list[str]:
         raise CommandFailed(
             f"No such scope: {', '.join(unknown)}. There are: {', '.join(sorted(KNOWN))}.",
             code=ExitCode.USAGE,
-            attempt=f"nser keys create --operator NAME --scopes {DEFAULT_SCOPES}",
+            attempt=f"nser api-keys create --operator NAME --scopes {DEFAULT_SCOPES}",
         )
     return given
 

@@ -1,0 +1,1 @@
+"""`nser keys`: the register's own keys. Operators' API keys are another group, `nser api-keys`."""

@@ -1,0 +1,1 @@
+"""What seals the key ring on a disk: a credential of the machine, a passphrase, an HSM, or a key management service."""
