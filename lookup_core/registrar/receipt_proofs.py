@@ -51,7 +51,10 @@ class ReceiptKeys:
     def of(cls, ring: KeyRing, origin: str) -> ReceiptKeys:
         signer = Ed25519PrivateKey.from_private_bytes(ring.receipt_signing.current)
         named = key_text(origin, signer.public_key().public_bytes_raw())
-        return cls(signer, notes.sign(named, Signer(origin, ring.audit_signing.current)))
+        log_keys = ring.audit_signing.keys
+        # By every version: a checkpoint may be of an older one, and one public key must do for the whole receipt.
+        signers = [Signer(origin, log_keys[version]) for version in sorted(log_keys)]
+        return cls(signer, notes.sign(named, *signers))
 
 
 @dataclass(slots=True)

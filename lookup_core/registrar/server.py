@@ -123,7 +123,7 @@ class Registrar:
         self.readings = PostgresReadings(self.settings.database_url)
         self.grants = Grants(self.readings, self.clock)
         self.sealer = await sealing.sealer_for(self._sealing())
-        self._receipt_keys = ReceiptKeys.of(self.ring, (await Log(self._pool).head()).origin)
+        self._receipt_keys = ReceiptKeys.of(self.keys.ring, (await Log(self._pool).head()).origin)
         await self.sealer.compare()
         upkeep = Upkeep(self._pool, self.grants, self.clock)
         self._tasks = [
