@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -167,3 +168,17 @@ async def test_a_row_put_in_later_has_no_receipt(own_desk: ReceiptsDesk) -> None
     )
     found = await own_desk.operator.receipts(bst=decision.bst)
     assert (len(found.receipts), found.unprovable) == (1, 1)
+
+
+async def test_the_command_line_writes_files_that_both_verifiers_read(
+    desk: ReceiptsDesk, tmp_path: Path
+) -> None:
+    decision = await desk.excluded(someone())
+    await desk.sealed()
+    address = {"NSER_REGISTRAR_ADDRESS": desk.registrar.registrar.address}
+    environment = os.environ | address | {"NSER_API_KEY": desk.operator.options.api_key}
+    command = ["-m", "lookup_core.cli.main", "audit", "receipts", str(decision.bst), "--into", str(tmp_path)]
+    await asyncio.to_thread(subprocess.run, [sys.executable, *command], env=environment, check=True)
+    (path,) = await asyncio.to_thread(lambda: list(tmp_path.iterdir()))
+    assert verify_receipt(Receipt.load(path), desk.log_key).bst == decision.bst
+    assert "EXCLUDED" in await asyncio.to_thread(independently_verified, path, desk.log_key)
