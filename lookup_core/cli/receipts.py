@@ -28,7 +28,10 @@ PAGE_SIZE = 100
 def receipts(
     bst: Annotated[str, typer.Argument(metavar="BST", help="The token that was asked about.")] = "",
     call: Annotated[
-        str, typer.Option("--call", help="The correlation id of the call, instead of a token.")
+        str,
+        typer.Option(
+            "--call", help="The correlation id of a call, instead of a token; needs --from and --to."
+        ),
     ] = "",
     begins: Annotated[datetime | None, typer.Option("--from", help="The first moment, UTC.")] = None,
     ends: Annotated[datetime | None, typer.Option("--to", help="The moment after the last, UTC.")] = None,

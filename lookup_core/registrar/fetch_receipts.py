@@ -32,6 +32,8 @@ ALARM: Final = "receipts.log_differs"
 PAGE_SIZE: Final = 20
 RETRY_AFTER_S: Final = 3.0
 """Closing a segment, shipping it, sealing it and signing over it take up to a second each."""
+LONGEST_SEARCH: Final = timedelta(minutes=10)
+"""For the checks of a call: everybody's log of that time is read, because no index goes by the id of a call."""
 FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)

@@ -87,11 +87,18 @@ async def test_a_call_by_its_correlation_id_has_receipts_for_whoever_was_in_it(d
     desk.asked += len(await named.check_many(subjects))
     await named.close()
     await desk.sealed()
-    found = await desk.operator.receipts(correlation_id="receipt-test.call")  # more than one page of 20
+    now, minutes = datetime.now(UTC), timedelta(minutes=9)
+    times = {"from_": now - minutes, "to": now + timedelta(minutes=1)}
+    found = await desk.operator.receipts(
+        correlation_id="receipt-test.call", **times
+    )  # more than a page of 20
     proved = [verify_receipt(each, desk.log_key) for each in found.receipts]
     assert [each.outcome for each in proved] == ["EXCLUDED"] + ["NOT_EXCLUDED"] * 24
     assert [each.sequence for each in proved] == sorted(each.sequence for each in proved)
     assert {each.bst for each in proved[1:]} == {None}
+    assert (await desk.other.receipts(correlation_id="receipt-test.call", **times)).receipts == []
+    with pytest.raises(InvalidRequest, match="10 minutes"):
+        await desk.operator.receipts(correlation_id="receipt-test.call", from_=now - minutes)
 
 
 async def test_the_fetch_is_in_the_audit_log(desk: ReceiptsDesk) -> None:
