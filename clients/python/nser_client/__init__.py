@@ -60,6 +60,7 @@ from nser_client.vocabulary import (
     Purpose,
     RiskLevel,
     StatsGroup,
+    TokenKind,
     TokenStatus,
 )
 
@@ -116,6 +117,7 @@ __all__ = [
     "StoreUnreachable",
     "Subject",
     "Tls",
+    "TokenKind",
     "TokenStatus",
     "TokenValidity",
     "Unavailable",
