@@ -18,7 +18,7 @@ from uuid import UUID
 from phonenumbers import PhoneMetadata
 
 from lookup_core.domain.blind import BlindKeys, blind_document, blind_phone
-from lookup_core.domain.bst import Token, Version, format_token, parse
+from lookup_core.domain.bst import PAIRWISE, Token, format_token, parse_token
 from lookup_core.domain.document import DocumentType, parse_document, parse_document_type
 from lookup_core.domain.errors import Refused
 from lookup_core.domain.ids import OperatorId, PersonNo, Revision, StoreId
@@ -112,7 +112,7 @@ def kinds() -> Iterator[Text]:
 def tokens() -> Iterator[Text]:
     for raw in (bytes(16), b"\xff" * 16, bytes.fromhex("0123456789abcdeffedcba9876543210")):
         text = format_token(Token(raw))
-        yield format_token(Token(raw), Version.PAIRWISE)
+        yield format_token(Token(raw, PAIRWISE))
         yield from (
             text,
             text.lower(),
@@ -186,8 +186,8 @@ def index_of_document(kind: DocumentType, text: str) -> dict[str, str]:
 
 
 def read_token(text: str) -> dict[str, str]:
-    version, token = parse(text)
-    return {"token": token.hex(), "version": str(version.value)}
+    token = parse_token(text)
+    return {"token": token.raw.hex(), "version": str(token.version)}
 
 
 def pairwise() -> Iterator[Case]:
@@ -207,7 +207,7 @@ def pairwise() -> Iterator[Case]:
             if opened is not None:
                 number, generation = opened.holder.person_no, opened.holder.generation
                 said = {"opened": f"{number} {generation} {opened.is_by_newest_key}".lower()}
-            yield {"text": format_token(token, Version.PAIRWISE), "operator": asks.hex, **said}
+            yield {"text": format_token(token), "operator": asks.hex, **said}
 
 
 def opened(text: str) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 Replicas hold what they need to answer (blind and pairing sub-keys, feed, revision and API-key secrets) and nothing
 that decrypts personal data or mints a global token; ADR 0015 says what the pairing sub-keys give away. Losing the
-ring loses the register: it is backed up apart from the database. How the ring lies on a disk, and what seals it there, is `ring_file.py`'s; this module refuses to write one.
+ring loses the register: it is backed up apart from the database. How the ring lies on a disk, and what seals it
+there, is `ring_file.py`'s; this module refuses to write one.
 """
 
 import json

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from lookup_core.domain.bst import Token
+from lookup_core.domain.bst import PAIRWISE, Token
 from lookup_core.domain.ids import OperatorId
 from lookup_core.domain.pairwise import Holder, of_block, to_block
 
@@ -45,14 +45,14 @@ class Pairing:
     def mint(self, operator_id: OperatorId, holder: Holder) -> Token:
         """Give an operator's token of a person: the same at every call."""
         cipher = self._ciphers(operator_id)[0].encryptor()
-        return Token(cipher.update(to_block(holder)) + cipher.finalize())
+        return Token(cipher.update(to_block(holder)) + cipher.finalize(), PAIRWISE)
 
     def open(self, operator_id: OperatorId, token: Token) -> Opened | None:
         """Give whom an operator's token stands for; None for noise. Tries every key, whichever fits."""
         opened: Opened | None = None
         for place, cipher in enumerate(self._ciphers(operator_id)):
             opening = cipher.decryptor()
-            holder = of_block(opening.update(token) + opening.finalize())
+            holder = of_block(opening.update(token.raw) + opening.finalize())
             if holder is not None and opened is None:
                 opened = Opened(holder, is_by_newest_key=place == 0)
         return opened

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from lookup_core.domain.bst import Token, Version, format_token
+from lookup_core.domain.bst import Token, format_token
 from lookup_core.domain.identity import Identity
 from lookup_core.domain.ids import OperatorId, PersonNo, Revision
 from lookup_core.domain.pairwise import Holder, TokenKind
@@ -39,14 +39,13 @@ ACTION = "bst.generated"
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A person's live token, and `bst`, the text of the one that the caller knows them by.
+    """A person's live token, and `shown`, the one that the caller knows them by: the same one, or the caller's own.
 
     `is_new`: minted by this call, or, if it is the caller's own, given by this call.
     """
 
     token: Token
-    bst: str
-    version: Version
+    shown: Token
     created_at: datetime
     is_new: bool
     revision: Revision  # at which, at the latest, it is in the register
@@ -68,7 +67,7 @@ class GenerateToken:
         self._ledger = ledger
         self._secrets = secrets
         self._clock = clock
-        self._mint = Mint(secrets.ring.bst_salt.current, nonce)
+        self._mint = Mint(secrets.ring.bst_salt, nonce)
         self._shown = ShownTokens(secrets.pairing)
         self._batches = Batches(self._write)
 
@@ -140,8 +139,7 @@ class GenerateToken:
         since = given if caller.token_kind is TokenKind.PAIRWISE and given is not None else minted
         return Generated(
             token=token,
-            bst=self._shown.text(caller, token, holder),
-            version=self._shown.version(caller),
+            shown=self._shown.token(caller, token, holder),
             created_at=since.since,
             is_new=since.is_new,
             revision=revision,

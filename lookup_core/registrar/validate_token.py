@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from lookup_core.domain.bst import Token, Version, parse
+from lookup_core.domain.bst import PAIRWISE, Token, parse_token
 from lookup_core.domain.errors import MalformedToken
 from lookup_core.registrar.asked import Caller
 from lookup_core.registrar.people.pairwise import NOBODY, ShownTokens
@@ -53,10 +53,10 @@ class ValidateToken:
     async def __call__(self, text: str, caller: Caller) -> Validated:
         """Raises StoreUnreachable. A malformed token is an answer here, not a refusal."""
         try:
-            version, token = parse(text)
+            token = parse_token(text)
         except MalformedToken as malformed:
             return Validated(TokenStatus.MALFORMED, malformed.message)
-        if version is Version.PAIRWISE:
+        if token.version == PAIRWISE:
             return await self._pairwise(token, caller)
         state = await self._store.token_state(token)
         status = TokenStatus.UNKNOWN if state is None else TokenStatus(state)

@@ -27,11 +27,11 @@ _PAIRING, _ONE = Pairing([ROOT]), OperatorId(UUID(int=0))
 
 
 def _of_one_key(number: int) -> bytes:
-    return _PAIRING.mint(_ONE, Holder(PersonNo(number)))
+    return _PAIRING.mint(_ONE, Holder(PersonNo(number))).raw
 
 
 def _real() -> Make:
-    return lambda operator, number: _PAIRING.mint(operator, Holder(PersonNo(number)))
+    return lambda operator, number: _PAIRING.mint(operator, Holder(PersonNo(number))).raw
 
 
 def _xored(one: bytes, two: bytes) -> bytes:

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from lookup_core.domain.bst import Token, Version, format_token
+from lookup_core.domain.bst import PAIRWISE, Token, format_token
 from nser.access.v1 import access_pb2
 from nser.bst.v1 import bst_pb2
 from nser.lookup.v1 import lookup_pb2
@@ -84,7 +84,7 @@ async def test_anothers_token_is_answered_like_one_that_nobody_has_in_every_fiel
     person, simba, twiga = someone(), await an_operator(cluster), await an_operator(cluster)
     await cluster.register(person)
     theirs = await the_token(cluster, twiga, person)
-    made_up = format_token(Token(uuid4().bytes), Version.PAIRWISE)
+    made_up = format_token(Token(uuid4().bytes, PAIRWISE))
     unknown = format_token(Token(uuid4().bytes))
     for metadata in (simba, cluster.operator.metadata):
         told = set()

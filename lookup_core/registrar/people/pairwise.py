@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from lookup_core.domain.bst import Token, Version, format_token
+from lookup_core.domain.bst import Token, format_token
 from lookup_core.domain.ids import PersonNo
 from lookup_core.domain.pairwise import HIGHEST_GENERATION, Holder, TokenKind
 from lookup_core.kernel.pairing import Pairing
@@ -39,15 +39,16 @@ class ShownTokens:
     def __init__(self, pairing: Pairing) -> None:
         self._pairing = pairing
 
-    def version(self, caller: Caller) -> Version:
-        return Version.PAIRWISE if caller.token_kind is TokenKind.PAIRWISE else Version.GLOBAL
+    def token(self, caller: Caller, token: Token, holder: Holder) -> Token:
+        """The token by which this caller knows whoever has the live global `token`."""
+        if caller.token_kind is TokenKind.GLOBAL:
+            return token
+        assert caller.operator_id is not None, "a kind is an operator's"
+        return self._pairing.mint(caller.operator_id, holder)
 
     def text(self, caller: Caller, token: Token, holder: Holder) -> str:
-        """The token of whoever has the live global `token`, as this caller knows them."""
-        if caller.token_kind is TokenKind.GLOBAL:
-            return format_token(token)
-        assert caller.operator_id is not None, "a kind is an operator's"
-        return format_token(self._pairing.mint(caller.operator_id, holder), Version.PAIRWISE)
+        """The same as text."""
+        return format_token(self.token(caller, token, holder))
 
     def bearer(self, caller: Caller, token: Token) -> Bearer | None:
         """Whom a pairwise token of the caller's own operator stands for; None for noise."""

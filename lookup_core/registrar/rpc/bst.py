@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from lookup_core.domain.bst import format_token
 from lookup_core.kernel.clock import Clock
 from lookup_core.kernel.errors import NotBuilt
 from lookup_core.registrar.generate_token import GenerateToken
@@ -29,8 +30,8 @@ class BstService(bst_pb2_grpc.BstServiceServicer):
     async def Generate(self, request: bst_pb2.GenerateRequest, context: Context) -> bst_pb2.GenerateResponse:
         generated = await self._generate(translate.identity_of(request, self._clock.now()), CALL.get().caller)
         return bst_pb2.GenerateResponse(
-            bst=generated.bst,
-            version=generated.version,
+            bst=format_token(generated.shown),
+            version=generated.shown.version,
             created_at=translate.timestamp(generated.created_at),
             created=generated.is_new,
             revision=self._seal(generated.revision),

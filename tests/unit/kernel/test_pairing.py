@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookup_core.domain.bst import Token
+from lookup_core.domain.bst import PAIRWISE, Token
 from lookup_core.domain.ids import OperatorId, PersonNo
 from lookup_core.domain.pairwise import Holder, of_block, to_block
 from lookup_core.kernel.keyring import KEY_BYTES, Versions
@@ -33,7 +33,7 @@ def test_a_token_of_the_key_before_still_opens_and_is_told_from_a_new_one(holder
 
 @given(st.binary(min_size=16, max_size=16))
 def test_made_up_tokens_are_noise(raw):
-    assert PAIRING.open(OperatorId(uuid4()), Token(raw)) is None
+    assert PAIRING.open(OperatorId(uuid4()), Token(raw, PAIRWISE)) is None
 
 
 @given(holders, st.integers(0, 47))
