@@ -82,7 +82,7 @@ def test_an_object_has_every_key_with_its_budgets_and_no_secret(served: Keys, ns
     assert [key["key_id"] for key in told["keys"]] == [key.key_id for key in served.held]
     assert set(told["keys"][0]) == {
         *("key_id", "operator_id", "operator", "scopes", "state", "created_at"),
-        *("requests_per_second", "people_per_second"),
+        *("requests_per_second", "people_per_second", "token_kind"),
     }
     assert told["keys"][0]["created_at"] == "2026-11-25T09:00:00+00:00"
     assert {request.operator_id for request in served.asked} == {OPERATOR_ID}
