@@ -253,7 +253,7 @@ def vectors() -> dict[str, Any]:
         "phones": [case(text, index_of_phone) for text in phones()],
         "documents": list(document_cases()),
         "kinds": [case(text, lambda sent: {"kind": parse_document_type(sent)}) for text in kinds()],
-        "tokens": [case(text, lambda sent: {"token": parse_token(sent).hex()}) for text in tokens()],
+        "tokens": [case(text, lambda sent: {"token": parse_token(sent).raw.hex()}) for text in tokens()],
         "revisions": [case(text, opened) for text in revisions()],
         "api_keys": [case(text, read_key) for text in api_keys()],
         "echoes": [case(text, shown) for text in echoes()],

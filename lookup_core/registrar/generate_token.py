@@ -58,7 +58,7 @@ class GenerateToken:
         self._ledger = ledger
         self._secrets = secrets
         self._clock = clock
-        self._mint = Mint(lambda: secrets.ring.bst_salt.current, nonce)
+        self._mint = Mint(lambda: secrets.ring.bst_salt, nonce)
         self._batches = Batches(self._write)
 
     async def __call__(self, identity: Identity, caller: Caller) -> Generated:

@@ -62,7 +62,7 @@ class RegisterExclusion:
         self._recording = recording
         self._ledger = ledger
         self._secrets = secrets
-        self._mint = Mint(lambda: secrets.ring.bst_salt.current)
+        self._mint = Mint(lambda: secrets.ring.bst_salt)
         self._clock = clock
 
     async def __call__(self, registration: Registration, asked: Asked) -> Registered:

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from lookup_core.domain.bst import VERSION, format_token
+from lookup_core.domain.bst import format_token
 from lookup_core.kernel.clock import Clock
 from lookup_core.kernel.errors import NotBuilt
 from lookup_core.registrar.generate_token import GenerateToken
@@ -31,7 +31,7 @@ class BstService(bst_pb2_grpc.BstServiceServicer):
         generated = await self._generate(translate.identity_of(request, self._clock.now()), CALL.get().caller)
         return bst_pb2.GenerateResponse(
             bst=format_token(generated.token),
-            version=VERSION,
+            version=generated.token.version,
             created_at=translate.timestamp(generated.created_at),
             created=generated.is_new,
             revision=self._seal(generated.revision),

@@ -152,7 +152,7 @@ class PostgresStore:
         return reading.exclusion(rows[0]) if rows else None
 
     async def token_state(self, token: Token) -> str | None:
-        rows = await self._fetch("token_state", token)
+        rows = await self._fetch("token_state", token.raw, token.version)
         return str(rows[0]["state"]) if rows else None
 
     async def look(self, identifiers: Collection[Identifier], operator_id: OperatorId | None) -> Look:
@@ -163,7 +163,9 @@ class PostgresStore:
             holdings=[reading.holding(row) for row in held],
             tokens={
                 PersonNo(row["person_no"]): LiveToken(
-                    Token(row["token"]), row["created_at"], row["is_known"] or operator_id is None
+                    Token(row["token"], row["version"]),
+                    row["created_at"],
+                    row["is_known"] or operator_id is None,
                 )
                 for row in held
                 if row["token"] is not None

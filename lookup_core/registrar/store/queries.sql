@@ -24,9 +24,17 @@ JOIN register.identifier AS held ON held.kind = named.kind AND held.blind = name
 SELECT person_no FROM register.person WHERE person_no = ANY($1) ORDER BY person_no FOR UPDATE
 
 -- name: people
-SELECT person.*, (SELECT live.created_at FROM register.bst_token AS live
-                  WHERE live.person_no = person.person_no AND live.state = 'live') AS token_created_at
-FROM register.feed_person AS person WHERE person.person_no = ANY($1)
+-- `held` are all tokens of a person, oldest first, as four arrays.
+SELECT person.*, held.tokens, held.versions, held.states, held.minted_at
+FROM register.feed_person AS person
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(token ORDER BY created_at, token), '{}') AS tokens,
+           coalesce(array_agg(version ORDER BY created_at, token), '{}') AS versions,
+           coalesce(array_agg(state ORDER BY created_at, token), '{}') AS states,
+           coalesce(array_agg(created_at ORDER BY created_at, token), '{}') AS minted_at
+    FROM register.bst_token AS one WHERE one.person_no = person.person_no
+) AS held
+WHERE person.person_no = ANY($1)
 
 -- name: new_people
 INSERT INTO register.person (created_at) SELECT now() FROM generate_series(1, $1::integer) RETURNING person_no
@@ -39,10 +47,13 @@ FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS named(person_no, kind, bli
 ON CONFLICT (kind, blind, person_no) DO NOTHING
 
 -- name: insert_tokens
--- A token that somebody has already is left out and minted again with another nonce. $1 tokens, $2 people, $3 when.
-INSERT INTO register.bst_token (token, person_no, created_at)
-SELECT minted.token, minted.person_no, minted.created_at
-FROM unnest($1::bytea[], $2::bigint[], $3::timestamptz[]) AS minted(token, person_no, created_at)
+-- A token that somebody has already is left out and minted again with another nonce. $1 tokens, $2 people, $3 when,
+-- $4 versions, $5 versions of the salt, $6 the tokens that they replace, $7 the bulk rotations that they are made by.
+INSERT INTO register.bst_token (token, person_no, created_at, version, salt_version, replaces, rotation_id)
+SELECT minted.token, minted.person_no, minted.created_at, minted.version, minted.salt_version, minted.replaces,
+       minted.rotation_id
+FROM unnest($1::bytea[], $2::bigint[], $3::timestamptz[], $4::smallint[], $5::smallint[], $6::bytea[], $7::uuid[])
+     AS minted(token, person_no, created_at, version, salt_version, replaces, rotation_id)
 ON CONFLICT (token) DO NOTHING RETURNING token
 
 -- name: map_tokens
@@ -101,8 +112,10 @@ SELECT person_no FROM register.exclusion WHERE exclusion_id = $1
 SELECT e.exclusion_id, e.person_no, e.period, e.state, e.effective_at, e.expires_at, e.release_requested_at,
        e.released_at, e.channel, e.county, e.revision,
        (SELECT max(p.begins_at) FROM register.exclusion_period AS p WHERE p.exclusion_id = e.exclusion_id) AS agreed_at,
-       (SELECT t.token FROM register.bst_token AS t WHERE t.person_no = e.person_no AND t.state = 'live') AS token
-FROM register.exclusion AS e WHERE e.exclusion_id = $1
+       live.token, live.version AS token_version
+FROM register.exclusion AS e
+LEFT JOIN register.bst_token AS live ON live.person_no = e.person_no AND live.state = 'live'
+WHERE e.exclusion_id = $1
 
 -- name: enter_exclusion
 -- Under the counter's lock, so all in one statement: the exclusion, its first term, and whom it binds.
@@ -210,7 +223,7 @@ INSERT INTO register.audit_cosignature (size, witness, line) VALUES ($1, $2, $3)
 -- name: look
 -- Who holds some identifiers and what token they have, from one snapshot and without a lock. $1 kinds, $2 blind
 -- indexes, $3 the operator who asks.
-SELECT head.revision, held.kind, held.blind, held.person_no, live.token, live.created_at,
+SELECT head.revision, held.kind, held.blind, held.person_no, live.token, live.version, live.created_at,
        EXISTS (SELECT FROM register.identifier AS other
                WHERE other.person_no = held.person_no AND other.kind = 'document') AS has_document,
        EXISTS (SELECT FROM register.bst_cross_reference AS known
@@ -225,7 +238,7 @@ LEFT JOIN register.bst_token AS live ON live.person_no = held.person_no AND live
 SELECT kek_id FROM register.key_rotation ORDER BY started_at DESC LIMIT 1
 
 -- name: token_state
-SELECT state FROM register.bst_token WHERE token = $1
+SELECT state FROM register.bst_token WHERE token = $1 AND version = $2
 
 -- name: count_total
 SELECT 'total' AS cell, count(*) AS people FROM register.report_exclusion

@@ -38,14 +38,20 @@ def holding(row: asyncpg.Record) -> Holding:
 
 
 def person(row: asyncpg.Record) -> Person:
+    held: dict[str, list[tuple[Token, datetime]]] = {"live": [], "rotated": [], "revoked": []}
+    for raw, version, state, at in zip(
+        row["tokens"], row["versions"], row["states"], row["minted_at"], strict=True
+    ):
+        held[state].append((Token(raw, version), at))
+    live = held["live"][0] if held["live"] else None
     return Person(
         number=PersonNo(row["person_no"]),
         phones=tuple(BlindIndex(blind) for blind in row["phones"]),
         documents=tuple(BlindIndex(blind) for blind in row["documents"]),
-        token=None if row["token"] is None else Token(row["token"]),
-        token_created_at=row["token_created_at"],
-        rotated_tokens=tuple(Token(token) for token in row["rotated_tokens"]),
-        revoked_tokens=tuple(Token(token) for token in row["revoked_tokens"]),
+        token=None if live is None else live[0],
+        token_created_at=None if live is None else live[1],
+        rotated_tokens=tuple(token for token, _ in held["rotated"]),
+        revoked_tokens=tuple(token for token, _ in held["revoked"]),
         risk_level=RiskLevel(row["risk_level"]),
         requires_screening=row["requires_screening"],
         last_assessment=row["last_assessment"],
@@ -71,7 +77,7 @@ def exclusion(row: asyncpg.Record) -> HeldExclusion:
         release_requested_at=row["release_requested_at"],
         released_at=row["released_at"],
     )
-    token = None if row["token"] is None else Token(row["token"])
+    token = None if row["token"] is None else Token(row["token"], row["token_version"])
     return HeldExclusion(held, token, row["channel"], row["county"], Revision(row["revision"]))
 
 

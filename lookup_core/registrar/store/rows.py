@@ -15,7 +15,7 @@ from lookup_core.domain.ids import BlindIndex, KeyId, OperatorId, PersonNo, Requ
 from lookup_core.domain.outcome import RiskLevel
 from lookup_core.kernel.envelope import WrappedKey
 from lookup_core.registrar.asked import Caller
-from lookup_core.registrar.people.identifiers import Identifiers
+from lookup_core.registrar.people.identifiers import Identifier
 from lookup_core.registrar.people.which import Holding
 
 
@@ -51,8 +51,11 @@ class Minted:
 
     token: Token
     person_no: PersonNo
-    identifiers: Identifiers
+    identifiers: Sequence[Identifier]
     created_at: datetime
+    salt_version: int = 1
+    replaces: Token | None = None
+    rotation_id: UUID | None = None  # of the bulk rotation that made it
 
 
 @dataclass(frozen=True, slots=True)

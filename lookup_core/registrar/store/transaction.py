@@ -98,19 +98,26 @@ class PostgresTransaction(RotationStatements):
     async def insert_tokens(self, minted: Sequence[Minted]) -> Collection[Token]:
         rows = await self._connection.fetch(
             QUERIES["insert_tokens"],
-            [each.token for each in minted],
+            [each.token.raw for each in minted],
             [each.person_no for each in minted],
             [each.created_at for each in minted],
+            [each.token.version for each in minted],
+            [each.salt_version for each in minted],
+            [None if each.replaces is None else each.replaces.raw for each in minted],
+            [each.rotation_id for each in minted],
         )
-        taken = {Token(row["token"]) for row in rows}
-        mapped = [(each.token, one) for each in minted if each.token in taken for one in each.identifiers]
+        raw = {row["token"] for row in rows}
+        taken = {each.token for each in minted if each.token.raw in raw}
+        mapped = [(each.token.raw, one) for each in minted if each.token in taken for one in each.identifiers]
         kinds, blinds = reading.by_column(one for _, one in mapped)
         tokens = [token for token, _ in mapped]
         await self._connection.execute(QUERIES["map_tokens"], tokens, kinds, blinds, self._key_version)
         return taken
 
     async def disclose(self, tokens: Collection[Token], operator_id: OperatorId) -> None:
-        await self._connection.execute(QUERIES["disclose"], sorted(tokens), operator_id)
+        await self._connection.execute(
+            QUERIES["disclose"], sorted(token.raw for token in tokens), operator_id
+        )
 
     async def personal_data(self, number: PersonNo) -> SealedPerson | None:
         row = await self._connection.fetchrow(QUERIES["personal_data"], number)
