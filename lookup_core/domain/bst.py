@@ -20,7 +20,9 @@ from typing import Final, TypeAlias
 from lookup_core.domain.errors import MalformedToken
 
 VERSION: Final = 2
-"""The seed's `BST-02`."""
+"""The seed's `BST-02`: the same token at every operator."""
+PAIRWISE: Final = 3
+"""`BST-03`: another token at each operator (`domain/pairwise.py`)."""
 TOKEN_BYTES: Final = 16
 NONCE_BYTES: Final = 16
 _LONGEST: Final = 64
@@ -70,7 +72,7 @@ def _hmac_sha_512(salt: bytes, fields: Sequence[bytes], at: datetime, nonce: byt
 
 
 ALGORITHMS: Final[dict[int, Algorithm]] = {
-    each.version: each for each in (Algorithm(VERSION, mint=_hmac_sha_512),)
+    each.version: each for each in (Algorithm(VERSION, mint=_hmac_sha_512), Algorithm(PAIRWISE, mint=None))
 }
 """Every version that is read, by its number."""
 
@@ -121,5 +123,5 @@ def parse_token(text: str) -> Token:
 
 def _not_a_token() -> MalformedToken:
     return MalformedToken(
-        "This is not a BST. It looks like BST-02-, 32 characters 0-9 and A-F, a dash, 4 more."
+        "This is not a BST. It looks like BST-02- or BST-03-, 32 characters 0-9 and A-F, a dash, 4 more."
     )

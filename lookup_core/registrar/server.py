@@ -37,6 +37,7 @@ from lookup_core.registrar.get_exclusion import GetExclusion
 from lookup_core.registrar.grants import Grants
 from lookup_core.registrar.list_keys import ListKeys
 from lookup_core.registrar.metrics import Metrics
+from lookup_core.registrar.people.pairwise import ShownTokens
 from lookup_core.registrar.postgres_readings import PostgresReadings
 from lookup_core.registrar.recording import Ledger, Recording
 from lookup_core.registrar.register_exclusion import RegisterExclusion
@@ -251,13 +252,14 @@ class Registrar:
             shred=ShredPersonalData(recording, ledger, self.clock),
         )
         generate = GenerateToken(self.store, ledger, secrets, self.clock)
+        validate = ValidateToken(self.store, ShownTokens(secrets.pairing))
         create = CreateKey(recording, ledger, secrets, self.clock)
         digest_key = secrets.request_digest
         register_pb2_grpc.add_RegisterServiceServicer_to_server(
-            RegisterService(cases, digest_key, self.seal, self.clock), server
+            RegisterService(cases, secrets, self.seal, self.clock), server
         )
         bst_pb2_grpc.add_BstServiceServicer_to_server(
-            BstService(generate, ValidateToken(self.store), self.seal, self.clock), server
+            BstService(generate, validate, self.seal, self.clock), server
         )
         access_pb2_grpc.add_AccessServiceServicer_to_server(
             AccessService(

@@ -10,6 +10,7 @@ from typing import Final
 
 from lookup_core.domain.exclusion import Exclusion
 from lookup_core.domain.outcome import RiskLevel
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.registrar.store.rows import HeldKey, Person
 from nser.feed.v1 import feed_pb2
 from nser.type.v1 import exclusion_pb2
@@ -38,6 +39,7 @@ def of_person(person: Person) -> feed_pb2.Statement:
             requires_screening=person.requires_screening,
             last_assessment_ms=0 if assessed is None else int(assessed.timestamp() * 1000),
             previously_excluded=person.previously_excluded,
+            pairwise_generation=person.pairwise_generation,
         )
     )
 
@@ -60,5 +62,6 @@ def of_key(key: HeldKey) -> feed_pb2.Statement:
             requests_per_second=key.requests_per_second,
             people_per_second=key.people_per_second,
             active=key.is_accepted,
+            has_pairwise_tokens=key.operator.token_kind is TokenKind.PAIRWISE,
         )
     )

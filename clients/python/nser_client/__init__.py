@@ -61,6 +61,7 @@ from nser_client.vocabulary import (
     Purpose,
     RiskLevel,
     StatsGroup,
+    TokenKind,
     TokenStatus,
 )
 
@@ -118,6 +119,7 @@ __all__ = [
     "StoreUnreachable",
     "Subject",
     "Tls",
+    "TokenKind",
     "TokenStatus",
     "TokenValidity",
     "Unavailable",

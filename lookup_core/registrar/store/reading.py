@@ -14,6 +14,7 @@ from lookup_core.domain.exclusion import Exclusion, State
 from lookup_core.domain.ids import BlindIndex, ExclusionId, KeyId, OperatorId, PersonNo, Revision
 from lookup_core.domain.lookup_segment import Named, SealedSegment
 from lookup_core.domain.outcome import RiskLevel
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.domain.period import Period, Term
 from lookup_core.kernel.envelope import WrappedKey
 from lookup_core.registrar.people.identifiers import Identifier, Kind
@@ -56,6 +57,7 @@ def person(row: asyncpg.Record) -> Person:
         requires_screening=row["requires_screening"],
         last_assessment=row["last_assessment"],
         previously_excluded=row["previously_excluded"],
+        pairwise_generation=row["pairwise_generation"],
     )
 
 
@@ -78,14 +80,20 @@ def exclusion(row: asyncpg.Record) -> HeldExclusion:
         released_at=row["released_at"],
     )
     token = None if row["token"] is None else Token(row["token"], row["token_version"])
-    return HeldExclusion(held, token, row["channel"], row["county"], Revision(row["revision"]))
+    revision, generation = Revision(row["revision"]), row["pairwise_generation"]
+    return HeldExclusion(held, token, row["channel"], row["county"], revision, generation)
 
 
 def key(row: asyncpg.Record) -> HeldKey:
     return HeldKey(
         key_id=KeyId(row["key_id"]),
         mac=row["mac"],
-        operator=HeldOperator(OperatorId(row["operator_id"]), row["name"], row["operator_is_active"]),
+        operator=HeldOperator(
+            OperatorId(row["operator_id"]),
+            row["name"],
+            row["operator_is_active"],
+            TokenKind(row["token_kind"]),
+        ),
         scopes=tuple(row["scopes"]),
         requests_per_second=row["requests_per_second"],
         people_per_second=row["people_per_second"],
