@@ -12,6 +12,7 @@ PORTS: Final = {
     "replica-1": (50051, 9102),
     "bridge": (8080, 9103),
     "replica-2": (50061, 9104),
+    "witness": (8086, 8086),
 }
 # Below the range from which the system lends ports to clients; a taken one is replaced by another.
 POSTGRES_PORT: Final = 15432

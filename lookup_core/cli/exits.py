@@ -8,6 +8,7 @@
     5   the key is missing, not valid, or may not do this
     10  `check`: excluded; must not play
     11  `check`: the register cannot tell now; must not play
+    12  `audit verify`: the log is not what was signed
     130 stopped by Ctrl-C
 
 A script that lets people play on exit code 0 alone is right: every failure is another number.
@@ -25,6 +26,7 @@ class ExitCode(IntEnum):
     NOT_PERMITTED = 5
     EXCLUDED = 10
     INDETERMINATE = 11
+    NOT_PROVED = 12
 
 
 class CommandFailed(Exception):

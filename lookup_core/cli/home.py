@@ -95,6 +95,16 @@ class RunHome:
         return self.secrets / "replica-keys.json"
 
     @property
+    def checkpoints(self) -> Path:
+        """The folder of the audit log's checkpoints. In the same home, so it shows how and protects nothing."""
+        return self.root / "audit-checkpoints"
+
+    @property
+    def witness(self) -> Path:
+        """All that the run's witness has: another party's folder."""
+        return self.root / "witness"
+
+    @property
     def demo_env(self) -> Path:
         return self.root / "demo.env"
 

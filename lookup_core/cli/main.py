@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from lookup_core.cli.api_keys import api_keys
+from lookup_core.cli.audit import audit
 from lookup_core.cli.check import check
 from lookup_core.cli.exits import CommandFailed, ExitCode
 from lookup_core.cli.keys.group import keys
@@ -21,6 +22,7 @@ from lookup_core.cli.output import JSON_WANTED, report
 from lookup_core.cli.register import register
 from lookup_core.cli.run import run
 from lookup_core.cli.seed import seed
+from lookup_core.cli.shred import shred
 from lookup_core.cli.status import status
 from lookup_core.cli.stop import stop
 
@@ -29,7 +31,8 @@ HELP = """The register of self-excluded gamblers: run it, watch it, ask it.
 
 \b
 Exit codes: 0 done, may play, all is well · 1 a fault of ours · 2 written wrongly · 3 cannot be reached ·
-4 refused · 5 not permitted · 10 excluded · 11 the register cannot tell now.
+4 refused · 5 not permitted · 10 excluded · 11 the register cannot tell now · 12 the audit log
+is not what was signed.
 """
 
 
@@ -70,10 +73,11 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
-    for command in (run, stop, status, check, register, seed, migrate):
+    for command in (run, stop, status, check, register, shred, seed, migrate):
         joined.command()(command)
     joined.add_typer(api_keys, name="api-keys")
     joined.add_typer(keys, name="keys")
+    joined.add_typer(audit, name="audit")
     for point in entry_points(group=GROUP):
         try:
             joined.add_typer(point.load(), name=point.name)

@@ -80,18 +80,22 @@ def _by_rpc(tally: Any, given: Any, number: int, concurrency: int) -> None:
 
 async def _in_bulk(tally: Any, count: int, number: int, excluded_share: float) -> None:
     from lookup_core.cli.database import connected, owner_url
-    from lookup_core.cli.keys.opening import opened_ring
+    from lookup_core.cli.keys.opening import opened_ring, refused_by
     from lookup_core.kernel.clock import SystemClock
+    from lookup_core.kernel.errors import SettingsRefused
     from lookup_core.registrar.bulk import in_force
 
     ring = opened_ring()
     url = owner_url()
     # Two: PostgreSQL writes one chunk while the next is made.
     async with connected(url) as one, connected(url) as other:
-        async for step in enter_in_bulk(
-            (one, other), ring, count, seed=number, excluded_share=excluded_share
-        ):
-            tally.add(step)
+        try:
+            async for step in enter_in_bulk(
+                (one, other), ring, count, seed=number, excluded_share=excluded_share
+            ):
+                tally.add(step)
+        except SettingsRefused as refused:
+            raise refused_by(refused) from None
     await in_force(SystemClock())
 
 

@@ -170,12 +170,18 @@ class Tree:
 
     def append(self, leaf: bytes) -> None:
         """Add the hash of a leaf. Amortised one node hash."""
-        found, size = leaf, self.size
+        self.add(0, leaf)
+
+    def add(self, level: int, subtree: bytes) -> None:
+        """Add a complete subtree of 2^level leaves. Raises ValueError where none of that size can begin."""
+        found, size = subtree, self.size >> level
+        if size << level != self.size:
+            raise ValueError("no complete subtree of this size begins here")
         while size & 1:
             found = node_hash(self.subtrees.pop(), found)
             size >>= 1
         self.subtrees.append(found)
-        self.size += 1
+        self.size += 1 << level
 
     def root(self) -> bytes:
         return joined(self.subtrees)

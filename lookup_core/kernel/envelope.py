@@ -2,10 +2,14 @@
 
 Each person has one data key (AES-256-GCM); a master key of the ring wraps it (AES-KWP, RFC 5649). Destroying
 the wrapped key shreds the person's data. The table, column, row and version are bound to each field, so that
-a field cannot be moved to another place or put back in an older state without being noticed.
+a field cannot be moved to another place or put back in an older state without being noticed; a manifest, sealed as
+the fields are, names those that a row has, so that none can be cut off.
+
+Refuses to vouch for more than a row: a whole row that is put back as it once was, key and all, decrypts.
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -22,12 +26,21 @@ from lookup_core.kernel.key_strength import KEY_BYTES
 from lookup_core.kernel.keyring import KeyRing
 
 PERSON_TABLE: Final = "register.person_pii"
+_MANIFEST: Final = "manifest"
 _NONCE_BYTES: Final = 12
 _FORM: Final = b"\x01"  # of the stored bytes: form, nonce, ciphertext with tag
 
 
 class EnvelopeBroken(Exception):
     """Stored bytes that do not decrypt: altered, moved, or of a key that this ring does not have."""
+
+
+class KekUnknown(EnvelopeBroken):
+    """A master key that this ring does not have. A newer ring may."""
+
+    def __init__(self, kek_id: str) -> None:
+        super().__init__(f"a data key is wrapped by {kek_id}, which this ring does not have")
+        self.kek_id = kek_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,17 @@ class PersonCipher:
         """Decrypt one field of the same column, row and version. Raises EnvelopeBroken."""
         return _opened(self._aead, stored, _place(PERSON_TABLE, column, self._row, version)).decode()
 
+    def encrypt_row(self, clear: Mapping[str, str], version: int) -> tuple[dict[str, bytes], bytes]:
+        """Encrypt the fields of a whole row, by column; gives its manifest beside them."""
+        fields = {column: self.encrypt(column, text, version) for column, text in clear.items()}
+        return fields, self.encrypt(_MANIFEST, _manifest(clear), version)
+
+    def decrypt_row(self, fields: Mapping[str, bytes], manifest: bytes, version: int) -> dict[str, str]:
+        """Decrypt what `encrypt_row` gave. Raises EnvelopeBroken, also when a column was cut off or added."""
+        if self.decrypt(_MANIFEST, manifest, version) != _manifest(fields):
+            raise EnvelopeBroken("a row does not have the fields that it was written with: it was cut")
+        return {column: self.decrypt(column, stored, version) for column, stored in fields.items()}
+
 
 def rewrap(ring: KeyRing, stored: WrappedKey) -> WrappedKey:
     """Wrap a data key by the master key in use: rotation without touching the data. Raises EnvelopeBroken."""
@@ -77,6 +101,10 @@ def rewrap(ring: KeyRing, stored: WrappedKey) -> WrappedKey:
         return stored
     wrapped = aes_key_wrap_with_padding(ring.keks[ring.active_kek], _unwrap(ring, stored))
     return WrappedKey(ring.active_kek, wrapped)
+
+
+def _manifest(columns: Mapping[str, object]) -> str:
+    return ",".join(sorted(columns))
 
 
 def _place(table: str, column: str, row: bytes, version: int) -> bytes:
@@ -104,7 +132,7 @@ def _opened(aead: AESGCM, stored: bytes, place: bytes) -> bytes:
 def _unwrap(ring: KeyRing, stored: WrappedKey) -> bytes:
     kek = ring.keks.get(stored.kek_id)
     if kek is None:
-        raise EnvelopeBroken(f"a data key is wrapped by {stored.kek_id}, which this ring does not have")
+        raise KekUnknown(stored.kek_id)
     try:
         return aes_key_unwrap_with_padding(kek, stored.wrapped)
     except InvalidUnwrap:

@@ -144,12 +144,13 @@ class QuotaExceeded(Refused):
 
 
 class ExclusionNotFound(Refused):
-    """No exclusion has this id, or the caller may not know of it."""
+    """No exclusion has this id, or nobody this token, or the caller may not know of it."""
 
     reason, code, http = "EXCLUSION_NOT_FOUND", "NOT_FOUND", 404
 
     def __init__(self, field: str = "id") -> None:
-        super().__init__("The register has no exclusion with this id.", field=field)
+        named = "token" if field == "bst" else "id"
+        super().__init__(f"The register has no exclusion with this {named}.", field=field)
 
 
 class KeyNotFound(Refused):

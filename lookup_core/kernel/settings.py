@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from lookup_core.kernel.errors import SettingsRefused
+from lookup_core.kernel.notes import COSIGNATURE_V1, Verifier
 
 REGISTRAR_PORT: Final = 50052
 REPLICA_PORT: Final = 50051
@@ -58,6 +59,21 @@ def _redis_url(text: str) -> str:
     return text
 
 
+def _witness_url(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.username:
+        raise ValueError("must be the URL of a witness")
+    return text
+
+
+def _witness_key(text: str | None, info: ValidationInfo) -> str | None:
+    if (text is None) != (info.data.get("audit_witness_url") is None):
+        raise ValueError("must be set where NSER_AUDIT_WITNESS_URL is, and only there")
+    if text is not None and Verifier.parse(text).algorithm != COSIGNATURE_V1:
+        raise ValueError("must be a key for cosignatures")
+    return text
+
+
 def _tls_key(file: Path | None, info: ValidationInfo) -> Path | None:
     if (file is None) != (info.data.get("tls_chain_file") is None):
         raise ValueError("must be set where NSER_REPLICA_TLS_CHAIN_FILE is, and only there")
@@ -72,6 +88,7 @@ def _tls_callers(file: Path | None, info: ValidationInfo) -> Path | None:
 
 Address = Annotated[str, AfterValidator(_address)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+WitnessUrl = Annotated[str, AfterValidator(_witness_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 Milliseconds = Annotated[int, Field(ge=50, le=60_000)]
 PoolSize = Annotated[int, Field(ge=1, le=100)]
@@ -178,6 +195,30 @@ class RegistrarSettings(KeyringSettings, ProcessSettings):
     ack_timeout_ms: Milliseconds = Field(default=5_000, examples=["5000"])
     pool_min: PoolSize = Field(default=2, examples=["2"])
     pool_max: PoolSize = Field(default=10, examples=["10"])
+    audit_origin: str | None = Field(
+        default=None,
+        pattern=r"^[^\s+]{1,200}$",
+        validation_alias="NSER_AUDIT_ORIGIN",
+        examples=["register.example.ke/audit"],
+    )
+    audit_heartbeat_s: float = Field(
+        default=60, ge=1, le=86_400, validation_alias="NSER_AUDIT_HEARTBEAT_S", examples=["60"]
+    )
+    audit_witness_dir: Path | None = Field(
+        default=None, validation_alias="NSER_AUDIT_WITNESS_DIR", examples=["/mnt/witness/checkpoints"]
+    )
+    audit_witness_dir_every_s: float = Field(
+        default=10, ge=0, le=3_600, validation_alias="NSER_AUDIT_WITNESS_DIR_EVERY_S", examples=["10"]
+    )
+    audit_witness_url: WitnessUrl | None = Field(
+        default=None, validation_alias="NSER_AUDIT_WITNESS_URL", examples=["https://witness.example.ke"]
+    )
+    audit_witness_key: Annotated[str | None, AfterValidator(_witness_key)] = Field(
+        default=None,
+        validate_default=True,
+        validation_alias="NSER_AUDIT_WITNESS_KEY",
+        examples=["witness.example.ke+0a1b2c3d+BEx…"],
+    )
 
 
 class ReplicaSettings(ProcessSettings):

@@ -9,18 +9,18 @@ import asyncpg
 import structlog
 import uvloop
 
-from lookup_core.kernel.keyring import KeyRing
 from lookup_core.kernel.process import FAILED, OK, run_process
 from lookup_core.kernel.providers.choice import ring_file_of
+from lookup_core.kernel.ring_in_use import RingInUse
 from lookup_core.kernel.settings import RegistrarSettings
 from lookup_core.registrar.server import ProcessFailed, Registrar
 
 log = structlog.get_logger()
 
 
-async def serve(settings: RegistrarSettings, ring: KeyRing, stopping: asyncio.Event) -> int:
+async def serve(settings: RegistrarSettings, keys: RingInUse, stopping: asyncio.Event) -> int:
     """Serve until told to stop, or until a part has failed. Gives the exit code."""
-    registrar = Registrar(settings, ring)
+    registrar = Registrar(settings, keys)
     try:
         await registrar.start()
     except (OSError, TimeoutError, RuntimeError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
@@ -36,12 +36,18 @@ async def serve(settings: RegistrarSettings, ring: KeyRing, stopping: asyncio.Ev
     return OK
 
 
+def keys_of(settings: RegistrarSettings) -> RingInUse:
+    """Open the key ring. Raises SettingsRefused."""
+    file = ring_file_of(settings)
+    return RingInUse(file.load(), file.load)
+
+
 def main() -> int:
     """Read the environment and serve. Gives the exit code."""
     return run_process(
         "registrar",
         RegistrarSettings,
-        lambda settings: ring_file_of(settings).load(),
+        keys_of,
         serve,
         uvloop.new_event_loop,
     )

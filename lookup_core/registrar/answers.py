@@ -106,6 +106,26 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True)
+class Shredded:
+    """That the personal data of a person is gone, and since when."""
+
+    subject: str
+    shredded_at: datetime
+    revision: Revision
+
+    def kept(self) -> bytes:
+        return _written(
+            subject=self.subject, shredded_at=self.shredded_at.isoformat(), revision=self.revision
+        )
+
+    @classmethod
+    def read(cls, kept: bytes) -> Self:
+        held: dict[str, Any] = json.loads(kept)
+        at = datetime.fromisoformat(held["shredded_at"])
+        return cls(held["subject"], at, Revision(held["revision"]))
+
+
+@dataclass(frozen=True, slots=True)
 class ShownKey:
     """One API key for those who may see it: without its secret, and without the MAC that it is compared by."""
 

@@ -29,8 +29,10 @@ from lookup_core.domain.lease import GUARD_NS, LEASE_NS
 from lookup_core.domain.period import RULES, Period, Term, term
 from lookup_core.kernel.clock import Clock, SystemClock
 from lookup_core.kernel.envelope import PersonCipher
+from lookup_core.kernel.errors import SettingsRefused
 from lookup_core.kernel.ids import new_id
 from lookup_core.kernel.keyring import KeyRing
+from lookup_core.registrar.store.rotating import ROTATION_QUERIES
 from lookup_core.registrar.store.transaction import append
 from nser.feed.v1 import feed_pb2
 from nser.type.v1 import exclusion_pb2
@@ -48,7 +50,7 @@ _COLUMNS: Final = {
     "identifier": ("kind", "blind", "key_version", "person_no"),
     "person_pii": (
         *("person_no", "kek_id", "wrapped_key", "version", "phone", "document", "date_of_birth"),
-        *("first_name", "last_name"),
+        *("first_name", "last_name", "manifest"),
     ),
     "bst_token": ("token", "version", "salt_version", "person_no", "created_at"),
     "bst_mapping": ("token", "kind", "blind", "key_version"),
@@ -145,9 +147,13 @@ async def load(connection: Connection, ring: KeyRing, entries: Sequence[Entry], 
     """Enter one chunk in one transaction. `at` (aware) is when the exclusions begin.
 
     Raises asyncpg.UniqueViolationError when somebody registers one of these people at the same moment: nothing was
-    entered then, and the chunk can be tried again.
+    entered then, and the chunk can be tried again. SettingsRefused for a ring whose master key was retired.
     """
     async with connection.transaction():
+        if await connection.fetchval(ROTATION_QUERIES["is_kek_retired"], ring.active_kek):
+            raise SettingsRefused(
+                f"NSER_KEYRING_FILE: {ring.active_kek}, in use in this ring, was retired. Use the newest ring."
+            )
         people = await _new_people(connection, ring, entries, at)
         rows = _Rows()
         for person in people:
@@ -269,7 +275,10 @@ def _write_person(rows: _Rows, ring: KeyRing, person: _Person, at: datetime) -> 
         "first_name": entry.first_name,
         "last_name": entry.last_name,
     }
-    sealed = [cipher.encrypt(column, text, PII_VERSION) if text else None for column, text in clear.items()]
+    fields, manifest = cipher.encrypt_row(
+        {column: text for column, text in clear.items() if text}, PII_VERSION
+    )
+    sealed = (*(fields.get(column) for column in clear), manifest)
     rows.add("person_pii", person.number, wrapped.kek_id, wrapped.wrapped, PII_VERSION, *sealed)
 
 

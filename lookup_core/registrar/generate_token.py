@@ -67,7 +67,7 @@ class GenerateToken:
         self._ledger = ledger
         self._secrets = secrets
         self._clock = clock
-        self._mint = Mint(secrets.ring.bst_salt, nonce)
+        self._mint = Mint(lambda: secrets.ring.bst_salt, nonce)
         self._shown = ShownTokens(secrets.pairing)
         self._batches = Batches(self._write)
 

@@ -32,6 +32,27 @@ class Metrics:
         self.unconfirmed = Counter(
             "nser_registrar_unconfirmed", "Writes answered RECORDED_NOT_CONFIRMED.", registry=self.registry
         )
+        self.audit_sealed = Gauge(
+            "nser_registrar_audit_sealed",
+            "Audit entries under the newest checkpoint that this process signed.",
+            registry=self.registry,
+        )
+        self.audit_sealed_at = Gauge(
+            "nser_registrar_audit_sealed_at_seconds",
+            "When this process signed its newest checkpoint, in Unix time.",
+            registry=self.registry,
+        )
+        self.audit_published = Gauge(
+            "nser_registrar_audit_published",
+            "Audit entries under the newest checkpoint that a place outside took.",
+            ("place",),
+            registry=self.registry,
+        )
+        self.audit_closed = Gauge(
+            "nser_registrar_audit_closed",
+            "1 when the store was found behind its witness, or another one, and is closed.",
+            registry=self.registry,
+        )
 
     def page(self) -> bytes:
         """What Prometheus reads."""

@@ -20,7 +20,7 @@ from lookup_core.registrar.answers import Registered
 from lookup_core.registrar.asked import Asked
 from lookup_core.registrar.people import personal_data
 from lookup_core.registrar.people.finding import find_people
-from lookup_core.registrar.people.personal_data import Told
+from lookup_core.registrar.people.personal_data import Keeping, Told
 from lookup_core.registrar.people.tokens import Mint
 from lookup_core.registrar.recording import Ledger, Recording
 from lookup_core.registrar.secrets_in_use import Secrets
@@ -62,7 +62,7 @@ class RegisterExclusion:
         self._recording = recording
         self._ledger = ledger
         self._secrets = secrets
-        self._mint = Mint(secrets.ring.bst_salt)
+        self._mint = Mint(lambda: secrets.ring.bst_salt)
         self._clock = clock
 
     async def __call__(self, registration: Registration, asked: Asked) -> Registered:
@@ -77,9 +77,8 @@ class RegisterExclusion:
         at = self._clock.now()  # after the locks: an exclusion begins when it is its turn
         [holder] = await self._mint.give(tx, found, [identifiers], asked.caller, at)
         person = holder.person
-        await personal_data.keep(
-            tx, self._secrets.ring, person.number, registration.identity, registration.told
-        )
+        kept = Keeping(person.number, registration.identity, registration.told, asked.caller)
+        await personal_data.keep(tx, self._secrets.keys, kept)
         if person.token is not None and asked.caller.operator_id is not None:
             await tx.disclose([person.token], asked.caller.operator_id)
         exclusion = begin(ExclusionId(new_id()), person.number, registration.period, at)

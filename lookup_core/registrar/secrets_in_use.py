@@ -1,4 +1,4 @@
-"""The keys that the write side works with, derived once from the ring.
+"""The keys that the write side works with: those that never change, derived once, and the ring that may be rotated.
 
 Refuses to show them: no representation of this object holds a key.
 """
@@ -19,6 +19,7 @@ from lookup_core.domain.ids import KeyId, RequestId
 from lookup_core.kernel import apikey
 from lookup_core.kernel.keyring import KeyRing, derive
 from lookup_core.kernel.pairing import Pairing
+from lookup_core.kernel.ring_in_use import RingInUse
 from lookup_core.registrar.people.identifiers import Identifier, Identifiers, Kind
 
 _SECRET_LENGTH: Final = 52  # characters of base32 for 256 bits
@@ -26,9 +27,9 @@ _SECRET_LENGTH: Final = 52  # characters of base32 for 256 bits
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secrets:
-    """What the use cases need of the ring."""
+    """What the use cases need of the ring. `keys.ring` may be another one after a rotation; the rest stays."""
 
-    ring: KeyRing
+    keys: RingInUse
     blind: BlindKeys
     request_digest: bytes
     page_token: bytes
@@ -39,11 +40,18 @@ class Secrets:
     def __repr__(self) -> str:
         return "[secret]"
 
+    @property
+    def ring(self) -> KeyRing:
+        """The ring at this moment. Read it when a key is needed, and keep no key of it."""
+        return self.keys.ring
+
     @classmethod
-    def of(cls, ring: KeyRing, environment: str) -> Self:
-        """Derive from `ring`. API keys are made for `environment` (live, test, demo)."""
+    def of(cls, keys: KeyRing | RingInUse, environment: str) -> Self:
+        """Derive from a ring. API keys are made for `environment` (live, test, demo)."""
+        in_use = keys if isinstance(keys, RingInUse) else RingInUse(keys)
+        ring = in_use.ring
         return cls(
-            ring=ring,
+            keys=in_use,
             blind=ring.blind,
             request_digest=derive(ring.request, "nser/request-digest/1"),
             page_token=derive(ring.request, "nser/page-token/1"),

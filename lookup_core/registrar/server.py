@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,11 +20,14 @@ from lookup_core.domain.ids import Revision, StoreId
 from lookup_core.domain.revision import seal
 from lookup_core.kernel.clock import Clock, SystemClock
 from lookup_core.kernel.errors import Refused
-from lookup_core.kernel.keyring import KeyRing
 from lookup_core.kernel.process import tell_ready
+from lookup_core.kernel.ring_in_use import RingInUse
 from lookup_core.kernel.settings import RegistrarSettings
 from lookup_core.kernel.status_page import StatusPage
 from lookup_core.registrar.acknowledgement import BoundedAcknowledgement
+from lookup_core.registrar.audit import sealing
+from lookup_core.registrar.audit.sealer import Sealer
+from lookup_core.registrar.audit.standing import Standing
 from lookup_core.registrar.audited_reads import AuditedReads
 from lookup_core.registrar.count_exclusions import CountExclusions
 from lookup_core.registrar.create_key import CreateKey
@@ -37,6 +42,7 @@ from lookup_core.registrar.postgres_readings import PostgresReadings
 from lookup_core.registrar.recording import Ledger, Recording
 from lookup_core.registrar.register_exclusion import RegisterExclusion
 from lookup_core.registrar.revoke_key import RevokeKey
+from lookup_core.registrar.rotate_personal_data import RotatePersonalData
 from lookup_core.registrar.rpc.access import AccessService
 from lookup_core.registrar.rpc.bst import BstService
 from lookup_core.registrar.rpc.interceptors.authentication import Authentication
@@ -45,6 +51,7 @@ from lookup_core.registrar.rpc.methods import SERVICES
 from lookup_core.registrar.rpc.register import RegisterCases, RegisterService
 from lookup_core.registrar.seal_segments import SealSegments
 from lookup_core.registrar.secrets_in_use import Secrets
+from lookup_core.registrar.shred_personal_data import ShredPersonalData
 from lookup_core.registrar.store.faults import NOT_NOW
 from lookup_core.registrar.store.founding import found
 from lookup_core.registrar.store.pool import Pool, borrowed, open_pool
@@ -75,7 +82,7 @@ class Registrar:
     """A registrar process: `start`, `serve` until told to stop, `stop`."""
 
     settings: RegistrarSettings
-    ring: KeyRing
+    keys: RingInUse
     clock: Clock = field(default_factory=SystemClock)
     address: str = ""
     metrics_address: str = ""
@@ -83,6 +90,8 @@ class Registrar:
     metrics: Metrics = field(default_factory=Metrics)
     grants: Grants = field(init=False)
     store: PostgresStore = field(init=False)
+    standing: Standing = field(default_factory=Standing)
+    sealer: Sealer = field(init=False)
     readings: PostgresReadings = field(init=False)
     _pool: Pool = field(init=False)
     _store_id: StoreId = field(init=False)
@@ -91,28 +100,38 @@ class Registrar:
     _page: StatusPage = field(init=False)
     _health: Any = field(init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _renewing: asyncio.Task[bool] | None = None
 
     async def start(self) -> None:
         """Connect, found the store if it is new, and serve. Raises SettingsRefused, OSError."""
         self._pool = await _connected(self.settings)
         async with borrowed(self._pool) as connection:
-            founded = await found(connection, self.ring)
+            founded = await found(connection, self.keys.ring)
         self._store_id = founded.store_id
         self.store = PostgresStore(
-            self._pool, key_version=self.ring.blind_version, notify=self.settings.notify
+            self._pool,
+            key_version=self.keys.ring.blind_version,
+            notify=self.settings.notify,
+            standing=self.standing,
         )
         self.readings = PostgresReadings(self.settings.database_url)
         self.grants = Grants(self.readings, self.clock)
+        self.sealer = await sealing.sealer_for(self._sealing())
+        await self.sealer.compare()
         upkeep = Upkeep(self._pool, self.grants, self.clock)
         self._tasks = [
             asyncio.create_task(self.grants.run(), name="grants"),
             asyncio.create_task(upkeep.run(), name="upkeep"),
             asyncio.create_task(SealSegments(self.store, self.clock).run(), name="sealing of segments"),
+            asyncio.create_task(self.sealer.run(), name="sealer"),
+            asyncio.create_task(self._rotating().run(), name="rotation"),
         ]
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._renew_keys)
         self._page = StatusPage(self.metrics.page, self.status)
         self.metrics_address = await self._page.listen(self.settings.metrics_address)
         await self._listen()
-        self.phase = "serving"
+        self._tasks.append(asyncio.create_task(self._closing(), name="closing"))
+        self.phase = "closed" if self.standing.finding else "serving"
         tell_ready(self.settings.ready_file, address=self.address, metrics_address=self.metrics_address)
 
     async def serve(self, stopping: asyncio.Event) -> None:
@@ -124,6 +143,14 @@ class Registrar:
             if task in done:
                 log.error("process.part_ended", part=task.get_name(), exc_info=task.exception())
                 raise ProcessFailed(task.get_name())
+
+    async def _closing(self) -> None:
+        """Say to whoever asks for our health that the store is closed (SAFETY.md 14)."""
+        await self.standing.closed.wait()
+        self.phase = "closed"
+        for service in ("", *SERVICES):
+            await self._health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await asyncio.Event().wait()
 
     async def stop(self) -> None:
         """Take no new call, let those inside finish, wait for commits under way, and leave."""
@@ -140,6 +167,7 @@ class Registrar:
         self.readings.close()
         await self._page.close()
         self._pool.terminate()
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
         log.info("process.stopped")
 
     async def status(self) -> dict[str, Any]:
@@ -153,6 +181,7 @@ class Registrar:
             "revision": int(self.readings.revision),
             "timeline": self.readings.timeline,
             "waiting": self.metrics.waiting_now,
+            "finding": self.standing.finding,
         }
         try:
             told["replicas"] = await self.store.replicas()
@@ -160,12 +189,33 @@ class Registrar:
             told |= {"phase": refused.reason.lower(), "replicas": []}
         return told
 
+    def _rotating(self) -> RotatePersonalData:
+        return RotatePersonalData(
+            self.store, self.keys, self.clock, name=f"{socket.gethostname()} {os.getpid()}"
+        )
+
+    def _renew_keys(self) -> None:
+        """SIGHUP: the key ring's file is another one."""
+        self._renewing = asyncio.create_task(self.keys.renew("SIGHUP"), name="renew keys")
+
     def seal(self, revision: Revision) -> str:
         """A revision as callers see it."""
-        return seal(self.ring.revision, self._store_id, revision)
+        return seal(self.keys.ring.revision, self._store_id, revision)
+
+    def _sealing(self) -> sealing.Parts:
+        return sealing.Parts(
+            self.settings,
+            self.keys.ring,
+            self._store_id,
+            self._pool,
+            self.store,
+            self.standing,
+            self.metrics,
+            self.clock,
+        )
 
     async def _listen(self) -> None:
-        self._door = Door(Authentication(self.store, self.ring.pepper), self.metrics)
+        self._door = Door(Authentication(self.store, self.keys.ring.pepper), self.metrics, self.standing)
         server = grpc.aio.server(
             interceptors=[self._door],
             options=[
@@ -187,8 +237,8 @@ class Registrar:
         self.address = f"{self.settings.address.rpartition(':')[0]}:{port}"
 
     def _add_services(self, server: grpc.aio.Server) -> None:
-        secrets = Secrets.of(self.ring, self.settings.environment)
-        ledger = Ledger(self.ring.feed)
+        secrets = Secrets.of(self.keys, self.settings.environment)
+        ledger = Ledger(self.keys.ring.feed)
         acknowledgement = BoundedAcknowledgement(
             self.grants, self.seal, self.metrics, timeout_s=self.settings.ack_timeout_ms / 1000
         )
@@ -199,6 +249,7 @@ class Registrar:
             extend=ExtendExclusion(recording, ledger, self.clock),
             get=GetExclusion(self.store, reads),
             count=CountExclusions(self.store, self.clock),
+            shred=ShredPersonalData(recording, ledger, self.clock),
         )
         generate = GenerateToken(self.store, ledger, secrets, self.clock)
         validate = ValidateToken(self.store, ShownTokens(secrets.pairing))

@@ -17,6 +17,7 @@ from lookup_core.kernel.errors import SettingsRefused
 from lookup_core.kernel.ids import new_id
 from lookup_core.kernel.keyring import ReplicaKeys
 from lookup_core.kernel.process import tell_ready
+from lookup_core.kernel.scheduling import short_slices
 from lookup_core.kernel.settings import ReplicaSettings
 from lookup_core.kernel.status_page import StatusPage
 from lookup_core.replica.feed import FeedLost
@@ -70,13 +71,14 @@ class Replica:
         """Listen, then load and follow. Returns before the index is there. Raises SettingsRefused."""
         settings = self._settings
         try:
-            self.address = self.plane.start(
-                settings.address,
-                threads=settings.threads or os.cpu_count() or 1,
-                limits=self._limits(),
-                tls=None if self._tls is None else self._tls.tls,
-                reflection=settings.reflection,
-            )
+            with short_slices():  # who answers goes before what feeds it, whenever both have something to do
+                self.address = self.plane.start(
+                    settings.address,
+                    threads=settings.threads or os.cpu_count() or 1,
+                    limits=self._limits(),
+                    tls=None if self._tls is None else self._tls.tls,
+                    reflection=settings.reflection,
+                )
             self.metrics_address = await self._page.listen(settings.metrics_address)
         except (ValueError, OSError):
             raise SettingsRefused(

@@ -20,7 +20,15 @@ EVERY_TABLE = (
         "bst_cross_reference",
         "audit_entry",
     ),
-    *("request", "outbox", "lookup_log", "lookup_segment", "lookup_segment_unsealed"),
+    *(
+        "request",
+        "outbox",
+        "lookup_log",
+        "lookup_segment",
+        "lookup_segment_unsealed",
+        "key_rotation",
+        "retired_kek",
+    ),
 )
 # Swept, pruned, forgotten, delivered, sealed.
 DELETED_BY_REGISTRARS = ("replica", "change", "request", "outbox", "lookup_segment_unsealed")
@@ -53,6 +61,9 @@ REGISTRAR_MAY_NOT = [
     "UPDATE register.head SET store_id = gen_random_uuid()",
     "UPDATE register.head SET recovering = false",
     "INSERT INTO register.replica DEFAULT VALUES",
+    "INSERT INTO register.key_rotation (rotation_id, kind, kek_id, total) VALUES (gen_random_uuid(), 'rewrap', 'x', 0)",
+    "INSERT INTO register.retired_kek (kek_id) VALUES ('x')",
+    "UPDATE register.retired_kek SET kek_id = 'x'",
 ]  # fmt: skip
 BACKOFFICE_MAY_NOT = [
     *(f"SELECT * FROM register.{name}" for name in (*EVERY_TABLE, "feed_person", "feed_key")),

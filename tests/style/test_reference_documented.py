@@ -66,7 +66,7 @@ def test_the_configuration_page_has_every_variable_of_every_process_with_its_def
 
 def test_every_variable_that_the_code_reads_is_on_the_configuration_page() -> None:
     documented = set(re.findall(r"NSER_[A-Z_]+", prose(REFERENCE / "configuration.md")))
-    folders = ("lookup_core", "clients/python", "clients/bridge", "scripts")
+    folders = ("lookup_core", "clients/python", "clients/bridge", "clients/sandbox", "scripts")
     sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     sources += [ROOT / "scripts/check", ROOT / "scripts/setup", ROOT / "Makefile"]
     read = {name for path in sources for name in re.findall(r"\bNSER_[A-Z_]*[A-Z]\b", path.read_text())}

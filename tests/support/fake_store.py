@@ -227,8 +227,9 @@ class FakeTransaction:
     async def personal_data(self, number: PersonNo) -> SealedPerson | None:
         return self._rows.pii.get(number)
 
-    async def keep_personal_data(self, row: SealedPerson) -> None:
+    async def keep_personal_data(self, row: SealedPerson, *, is_new_key: bool) -> bool:
         self._rows.pii[row.person_no] = row
+        return True
 
     async def person_of(self, exclusion_id: ExclusionId) -> PersonNo | None:
         held = self._rows.exclusions.get(exclusion_id)

@@ -19,6 +19,7 @@ from lookup_core.domain.ids import ExclusionId, OperatorId, RequestId, Revision,
 from lookup_core.domain.period import Period, date_in_kenya
 from lookup_core.kernel.clock import Clock, SystemClock
 from lookup_core.kernel.keyring import KeyRing
+from lookup_core.kernel.ring_in_use import RingInUse
 from lookup_core.registrar.acknowledgement import NoReplicas
 from lookup_core.registrar.answers import Registered, ShownKey
 from lookup_core.registrar.asked import Asked, Caller, digest_of
@@ -76,9 +77,10 @@ class Desk:
     nonce: Nonce = fresh_nonce
     recording: type[Recording] = Recording
     caller: Caller = field(default_factory=a_caller)
+    keys: RingInUse | None = None  # where a test rotates it
 
     def __post_init__(self) -> None:
-        self.secrets = Secrets.of(self.ring, "test")
+        self.secrets = Secrets.of(self.keys or self.ring, "test")
         ledger, recording = Ledger(self.ring.feed), self.recording(self.store, self.acknowledgement)
         self._register = RegisterExclusion(recording, ledger, self.secrets, self.clock)
         self._extend = ExtendExclusion(recording, ledger, self.clock)

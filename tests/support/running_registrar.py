@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from lookup_core.kernel.ring_in_use import RingInUse
 from lookup_core.kernel.settings import RegistrarSettings
 from lookup_core.registrar.bootstrap import Setup
 from lookup_core.registrar.create_key import NewKey
@@ -57,7 +58,7 @@ def settings_for(database: Database, **values: Any) -> RegistrarSettings:
 
 @asynccontextmanager
 async def running_registrar(database: Database, **values: Any) -> AsyncIterator[RunningRegistrar]:
-    registrar = Registrar(settings_for(database, **values), RING)
+    registrar = Registrar(settings_for(database, **values), RingInUse(RING))
     await registrar.start()
     channel = grpc.aio.insecure_channel(
         registrar.address, options=[("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]

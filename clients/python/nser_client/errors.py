@@ -32,7 +32,8 @@
             ├── RegisterStale          REGISTER_STALE
             ├── RecordedNotConfirmed   RECORDED_NOT_CONFIRMED: it IS recorded
             ├── RevisionNotReached     REVISION_NOT_REACHED
-            └── AuditUnavailable       AUDIT_UNAVAILABLE
+            ├── AuditUnavailable       AUDIT_UNAVAILABLE
+            └── StoreBehindWitness     STORE_BEHIND_WITNESS
 
 Faults of the calling program (a client used after a fork, from another event loop, after close) are Misuse, a
 RuntimeError: no retry and no deny-by-default may hide them.
@@ -261,6 +262,12 @@ class AuditUnavailable(Unavailable):
     """An audited act was not done because its audit line could not be written."""
 
     reason = "AUDIT_UNAVAILABLE"
+
+
+class StoreBehindWitness(Unavailable):
+    """The register's store is behind its witness, and is closed. Nothing was saved."""
+
+    reason = "STORE_BEHIND_WITNESS"
 
 
 def _tree(root: type[NserError]) -> Iterator[type[NserError]]:

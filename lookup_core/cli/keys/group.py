@@ -3,6 +3,7 @@
 import typer
 
 from lookup_core.cli.keys.files import create, replica_keys, reseal
+from lookup_core.cli.keys.rotating import retire, rotate
 from lookup_core.cli.keys.status import status
 
 keys = typer.Typer(
@@ -13,4 +14,6 @@ keys = typer.Typer(
 keys.command()(create)
 keys.command("replica-keys")(replica_keys)
 keys.command()(reseal)
+keys.command()(rotate)
+keys.command()(retire)
 keys.command()(status)

@@ -16,6 +16,7 @@ from typing import Final
 from lookup_core.cli.addresses import PORTS, another_offset, serves_on, tells_on
 from lookup_core.cli.exits import CommandFailed, ExitCode
 from lookup_core.cli.home import RunHome
+from lookup_core.cli.running import witness
 from lookup_core.cli.running.store import ENVIRONMENT
 from lookup_core.embedded.child import dying_with_us
 
@@ -46,6 +47,8 @@ class Wiring:
     registrar_database: str
     replica_database: str
     redis: str
+    audit_log_keys: str
+    witness_key: str
 
 
 def procfile() -> dict[str, str]:
@@ -62,13 +65,18 @@ def procfile() -> dict[str, str]:
 
 
 def refuse_missing_packages() -> None:
-    """Raise CommandFailed when the bridge, a distribution of its own, is not installed beside us."""
-    if importlib.util.find_spec("nser_bridge") is None:
-        raise CommandFailed(
-            "`nser run` starts the REST bridge too, and the package nser-bridge is not installed.",
-            code=ExitCode.USAGE,
-            attempt="pip install ./protos ./clients/python ./clients/bridge .   (in the checkout)",
-        )
+    """Raise CommandFailed when a distribution of its own, whose server is started too, is not installed beside us."""
+    for module, server, package in (
+        ("nser_bridge", "the REST bridge", "nser-bridge"),
+        ("nser_sandbox", "a witness", "nser-sandbox"),
+    ):
+        if importlib.util.find_spec(module) is None:
+            raise CommandFailed(
+                f"`nser run` starts {server} too, and the package {package} is not installed.",
+                code=ExitCode.USAGE,
+                attempt="pip install ./protos ./clients/python ./clients/bridge ./clients/sandbox .   "
+                "(in the checkout)",
+            )
 
 
 def prepared(wiring: Wiring) -> list[Process]:
@@ -98,7 +106,7 @@ def held_ports(names: list[str]) -> Iterator[None]:
     """
     with ExitStack() as held:
         for name in names:
-            for address in (serves_on(name), tells_on(name)):
+            for address in sorted({serves_on(name), tells_on(name)}):
                 held.enter_context(hold(name, address))
         yield
 
@@ -141,6 +149,8 @@ def _common(home: RunHome, name: str) -> dict[str, str]:
 
 def _own(wiring: Wiring, name: str) -> dict[str, str]:
     """The process's own settings. Only the registrar gets the key ring; the bridge gets neither keys nor database."""
+    if name == "witness":
+        return dict(witness.own_settings(wiring.home, wiring.audit_log_keys, serves_on(name)))
     kind = name.partition("-")[0].upper()
     own = {f"NSER_{kind}_ADDRESS": serves_on(name), f"NSER_{kind}_METRICS_ADDRESS": tells_on(name)}
     match kind:
@@ -148,6 +158,10 @@ def _own(wiring: Wiring, name: str) -> dict[str, str]:
             own["NSER_REGISTRAR_DATABASE_URL"] = wiring.registrar_database
             own["NSER_KEYRING_FILE"] = str(wiring.home.keyring)
             own["NSER_KEYRING_CREDENTIAL_FILE"] = str(wiring.home.credential)
+            wiring.home.checkpoints.mkdir(exist_ok=True)
+            own["NSER_AUDIT_WITNESS_DIR"] = str(wiring.home.checkpoints)
+            own["NSER_AUDIT_WITNESS_URL"] = f"http://{serves_on('witness')}"
+            own["NSER_AUDIT_WITNESS_KEY"] = wiring.witness_key
         case "REPLICA":
             own["NSER_REPLICA_DATABASE_URL"] = wiring.replica_database
             own["NSER_REPLICA_KEYS_FILE"] = str(wiring.home.replica_keys)

@@ -17,7 +17,7 @@ import structlog
 from lookup_core.cli.addresses import another_offset
 from lookup_core.cli.exits import CommandFailed, ExitCode
 from lookup_core.cli.home import RUN, Record, RunHome
-from lookup_core.cli.running import banner
+from lookup_core.cli.running import banner, witness
 from lookup_core.cli.running.keys import demo_keys, ring_of
 from lookup_core.cli.running.processes import (
     Process,
@@ -69,7 +69,7 @@ class Session:
             servers.start()
             ring = ring_of(self.home)
             store = asyncio.run(self._set_up(servers, ring))
-            self._serve(servers, store)
+            self._serve(servers, store, ring)
         finally:
             # A second Ctrl-C must not leave the servers half-way.
             _on_signals(signal.SIG_IGN)
@@ -115,10 +115,15 @@ class Session:
         await enter_demo_people(store.owner_url, ring)
         return store
 
-    def _serve(self, servers: Servers, store: Store) -> None:
+    def _serve(self, servers: Servers, store: Store, ring: KeyRing) -> None:
         """Start the processes, tell when all are ready, and stay until asked to stop."""
         wiring = Wiring(
-            self.home, store.role_urls["registrar"], store.role_urls["replica"], servers.redis_url
+            self.home,
+            store.role_urls["registrar"],
+            store.role_urls["replica"],
+            servers.redis_url,
+            audit_log_keys=witness.log_keys(ring, store.audit_log),
+            witness_key=witness.verifier_key_of(self.home),
         )
         processes = prepared(wiring)
         printer = Quiet(

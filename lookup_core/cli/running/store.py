@@ -19,6 +19,7 @@ from lookup_core.embedded.postgres import OWNER, with_login
 if TYPE_CHECKING:
     import asyncpg
 
+    from lookup_core.domain.ids import StoreId
     from lookup_core.kernel.keyring import KeyRing
 
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -43,10 +44,11 @@ class FirstKey:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The database, ready for the processes: one URL for each role."""
+    """The database, ready for the processes: one URL for each role, and the name that its audit log signs under."""
 
     owner_url: str
     role_urls: dict[str, str]
+    audit_log: str
 
     def __repr__(self) -> str:
         return "[secret]"
@@ -76,19 +78,20 @@ async def prepare(
         await connection.execute(
             "SELECT register.ensure_lookup_log(1)"
         )  # replicas may log before a registrar is up
-        await _found(connection, ring)
+        store_id = await _found(connection, ring)
+        named = await connection.fetchval("SELECT origin FROM register.audit_head")
     for key in first_keys:
         await _enter(urls["registrar"], ring, key)
-    return Store(owner_url, urls)
+    return Store(owner_url, urls, named or f"nser/{store_id}")
 
 
-async def _found(connection: Connection, ring: KeyRing) -> None:
-    """Give a new store its beginning; refuse one of another key ring."""
+async def _found(connection: Connection, ring: KeyRing) -> StoreId:
+    """Give a new store its beginning, and return its id; refuse one of another key ring."""
     from lookup_core.kernel.errors import SettingsRefused
     from lookup_core.registrar.store.founding import found
 
     try:
-        await found(connection, ring)
+        return (await found(connection, ring)).store_id
     except SettingsRefused as refused:
         raise CommandFailed(
             " ".join(refused.problems),

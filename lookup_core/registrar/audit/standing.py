@@ -6,6 +6,8 @@ is closed for every call, and only a person with a new process opens it again.
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from lookup_core.kernel.errors import StoreBehindWitness
@@ -18,11 +20,13 @@ class Standing:
 
     def __init__(self) -> None:
         self.finding = ""
+        self.closed = asyncio.Event()
 
     def close(self, finding: str) -> None:
         """Refuse every call from here on. The first finding stays."""
         log.critical("audit.store_closed", finding=finding)
         self.finding = self.finding or finding
+        self.closed.set()
 
     def check(self) -> None:
         """Raise StoreBehindWitness once it is closed."""

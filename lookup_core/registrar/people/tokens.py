@@ -47,7 +47,9 @@ class _Wanted:
 class Mint:
     """Makes tokens under the secret salt in use, of the version that new tokens get."""
 
-    def __init__(self, salts: Versions, nonce: Nonce = fresh_nonce, *, version: int = bst.MINTED) -> None:
+    def __init__(
+        self, salts: Callable[[], Versions], nonce: Nonce = fresh_nonce, *, version: int = bst.MINTED
+    ) -> None:
         self._salts = salts
         self._nonce = nonce
         self._version = version
@@ -113,13 +115,14 @@ class Mint:
 
     def _minted(self, wanted: _Wanted, at: datetime) -> Minted:
         fields = [each.kind.encode() + each.blind for each in wanted.identifiers]
-        token = bst.mint(self._salts.current, fields, at, self._nonce(), version=self._version)
+        salts = self._salts()
+        token = bst.mint(salts.current, fields, at, self._nonce(), version=self._version)
         return Minted(
             token=token,
             person_no=wanted.person_no,
             identifiers=wanted.identifiers,
             created_at=at,
-            salt_version=self._salts.active,
+            salt_version=salts.active,
             replaces=wanted.replaces,
             rotation_id=wanted.rotation_id,
         )

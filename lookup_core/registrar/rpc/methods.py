@@ -43,6 +43,7 @@ _ALL: Final = (
     Method(REGISTER, "Release", NSER_WRITE, is_built=False),
     Method(REGISTER, "Stats", NSER_READ),
     Method(REGISTER, "Watch", NSER_READ, is_built=False),
+    Method(REGISTER, "Shred", NSER_ADMIN),
     Method(BST, "Generate", BST_WRITE),
     Method(BST, "Validate", BST_READ),
     Method(BST, "Rotate", BST_WRITE, is_built=False),

@@ -19,6 +19,7 @@ from lookup_core.registrar.register_exclusion import RegisterExclusion
 from lookup_core.registrar.rpc import translate
 from lookup_core.registrar.rpc.call import CALL
 from lookup_core.registrar.secrets_in_use import Secrets
+from lookup_core.registrar.shred_personal_data import ShredPersonalData
 from nser.register.v1 import register_pb2, register_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -32,6 +33,7 @@ class RegisterCases:
     extend: ExtendExclusion
     get: GetExclusion
     count: CountExclusions
+    shred: ShredPersonalData
 
 
 class RegisterService(register_pb2_grpc.RegisterServiceServicer):
@@ -68,6 +70,14 @@ class RegisterService(register_pb2_grpc.RegisterServiceServicer):
     async def Stats(self, request: register_pb2.StatsRequest, context: Context) -> register_pb2.StatsResponse:
         days = parse_day(request.from_date, "from_date"), parse_day(request.to_date, "to_date")
         return translate.counts(await self._cases.count(translate.GROUPS[request.group_by], *days))
+
+    async def Shred(self, request: register_pb2.ShredRequest, context: Context) -> register_pb2.ShredResponse:
+        shredding = translate.shredding_of(request)
+        asked = CALL.get().asked(self._digest_key, request.request_id, shredding.fields())
+        shredded = await self._cases.shred(shredding, asked)
+        return register_pb2.ShredResponse(
+            shredded_at=translate.timestamp(shredded.shredded_at), revision=self._seal(shredded.revision)
+        )
 
     async def List(self, request: register_pb2.ListRequest, context: Context) -> Any:
         raise NotBuilt("RegisterService.List")

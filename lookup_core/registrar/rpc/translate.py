@@ -9,6 +9,7 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from lookup_core.domain.bst import parse_token
 from lookup_core.domain.document import DocumentType
 from lookup_core.domain.exclusion import State
 from lookup_core.domain.identity import Identity, identity_from
@@ -25,6 +26,7 @@ from lookup_core.registrar.people.pairwise import ShownTokens
 from lookup_core.registrar.people.personal_data import Told
 from lookup_core.registrar.register_exclusion import Registration
 from lookup_core.registrar.revoke_key import Revocation
+from lookup_core.registrar.shred_personal_data import Ground, Shredding
 from lookup_core.registrar.validate_token import TokenStatus
 from nser.access.v1 import access_pb2
 from nser.bst.v1 import bst_pb2
@@ -53,6 +55,9 @@ GROUPS: Final[Mapping[int, Group]] = {0: Group.NONE} | {
 }
 TOKEN_STATES: Final[Mapping[TokenStatus, int]] = {
     status: bst_pb2.TokenStatus.Value(f"TOKEN_STATUS_{status.name}") for status in TokenStatus
+}
+GROUNDS: Final[Mapping[int, Ground]] = {
+    register_pb2.ShredGround.Value(f"SHRED_GROUND_{ground.name}"): ground for ground in Ground
 }
 TOKEN_KINDS: Final[Mapping[int, TokenKind]] = {
     access_pb2.TokenKind.Value(f"TOKEN_KIND_{kind.name}"): kind for kind in TokenKind
@@ -92,6 +97,13 @@ def registration_of(request: register_pb2.RegisterRequest, now: datetime) -> Reg
 
 def extension_of(request: register_pb2.ExtendRequest) -> Extension:
     return Extension(exclusion_id_of(request.id), PERIODS[request.period])
+
+
+def shredding_of(request: register_pb2.ShredRequest) -> Shredding:
+    """Raises MalformedToken."""
+    is_token = request.WhichOneof("person") == "bst"
+    who = parse_token(request.bst) if is_token else exclusion_id_of(request.id)
+    return Shredding(who, GROUNDS[request.ground], request.reason)
 
 
 def exclusion_id_of(text: str) -> ExclusionId:

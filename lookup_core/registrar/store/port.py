@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Generic, Protocol, TypeVar
 
 from lookup_core.domain.bst import Token
@@ -17,6 +17,7 @@ from lookup_core.domain.lookup_segment import SealedSegment
 from lookup_core.domain.pairwise import TokenKind
 from lookup_core.registrar.people.identifiers import Identifier
 from lookup_core.registrar.people.which import Holding
+from lookup_core.registrar.store.rotating import RotatingTransaction
 from lookup_core.registrar.store.rows import (
     AuditLine,
     Disclosed,
@@ -39,7 +40,7 @@ class Moved(Exception):
     """What was read before a lock was taken no longer holds: the transaction is done again from its beginning."""
 
 
-class Transaction(Protocol):
+class Transaction(RotatingTransaction, Protocol):
     """One writing transaction. Nothing of it is seen by anybody before its commit."""
 
     async def answer_to(self, request_id: RequestId) -> KeptAnswer | None:
@@ -76,7 +77,17 @@ class Transaction(Protocol):
 
     async def personal_data(self, number: PersonNo) -> SealedPerson | None: ...
 
-    async def keep_personal_data(self, row: SealedPerson) -> None: ...
+    async def keep_personal_data(self, row: SealedPerson, *, is_new_key: bool) -> bool:
+        """Write the row of a locked person; false, and nothing written, when its master key was retired."""
+        ...
+
+    async def shred_personal_data(self, number: PersonNo) -> datetime | None:
+        """Destroy the key and the fields of a locked person, once; when that was, None without a row."""
+        ...
+
+    async def person_of_token(self, token: Token) -> PersonNo | None:
+        """Whose a token is or was; that never changes, so it is read before the lock."""
+        ...
 
     # -- exclusions
 
@@ -172,6 +183,10 @@ class Store(Protocol):
     async def count(
         self, group_by: str, from_date: date | None, to_date: date | None
     ) -> Mapping[str, int]: ...
+
+    async def newest_rotation(self) -> str | None:
+        """The master key to which the newest rotation takes personal data."""
+        ...
 
     async def key(self, key_id: KeyId) -> HeldKey | None: ...
 

@@ -181,6 +181,10 @@ class PostgresStore:
         rows = await self._fetch(COUNTED[group_by], from_date, to_date)
         return {row["cell"]: row["people"] for row in rows}
 
+    async def newest_rotation(self) -> str | None:
+        rows = await self._fetch("newest_rotation")
+        return str(rows[0]["kek_id"]) if rows else None
+
     async def key(self, key_id: KeyId) -> HeldKey | None:
         rows = await self._fetch("key", key_id)
         return reading.key(rows[0]) if rows else None

@@ -80,20 +80,40 @@ SELECT token, first_seen_at, false FROM register.bst_cross_reference WHERE token
 UPDATE register.person SET pairwise_generation = pairwise_generation + 1 WHERE person_no = $1
 
 -- name: personal_data
-SELECT kek_id, wrapped_key, version, phone, document, date_of_birth, first_name, last_name, email, support_person,
-       verification_receipt
+SELECT person_no, kek_id, wrapped_key, version, manifest, phone, document, date_of_birth, first_name, last_name, email,
+       support_person, verification_receipt
 FROM register.person_pii WHERE person_no = $1
 
 -- name: keep_personal_data
--- The row is its person's alone, and the person is locked.
-INSERT INTO register.person_pii (person_no, kek_id, wrapped_key, version, phone, document, date_of_birth, first_name,
-                                 last_name, email, support_person, verification_receipt)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+-- The row is its person's alone, and the person is locked. Nothing is written under a master key that was retired.
+-- $6 whether the data key is a new one.
+INSERT INTO register.person_pii (person_no, kek_id, wrapped_key, version, manifest, phone, document, date_of_birth,
+                                 first_name, last_name, email, support_person, verification_receipt)
+SELECT $1::bigint, $2::text, $3::bytea, $4::integer, $5::bytea, $7::bytea, $8::bytea, $9::bytea, $10::bytea,
+       $11::bytea, $12::bytea, $13::bytea, $14::bytea
+WHERE NOT EXISTS (SELECT FROM register.retired_kek AS retired WHERE retired.kek_id = $2)
 ON CONFLICT (person_no) DO UPDATE
-SET kek_id = excluded.kek_id, wrapped_key = excluded.wrapped_key, version = excluded.version, phone = excluded.phone,
-    document = excluded.document, date_of_birth = excluded.date_of_birth, first_name = excluded.first_name,
-    last_name = excluded.last_name, email = excluded.email, support_person = excluded.support_person,
-    verification_receipt = excluded.verification_receipt, updated_at = now()
+SET kek_id = excluded.kek_id, wrapped_key = excluded.wrapped_key, version = excluded.version,
+    manifest = excluded.manifest, phone = excluded.phone, document = excluded.document,
+    date_of_birth = excluded.date_of_birth, first_name = excluded.first_name, last_name = excluded.last_name,
+    email = excluded.email, support_person = excluded.support_person,
+    verification_receipt = excluded.verification_receipt, updated_at = now(), shredded_at = NULL,
+    keyed_at = CASE WHEN $6::boolean THEN now() ELSE person_pii.keyed_at END
+RETURNING person_no
+
+-- name: shred_personal_data
+-- The version moves on, so that no field of the time before fits a later row.
+UPDATE register.person_pii
+SET wrapped_key = NULL, manifest = NULL, phone = NULL, document = NULL, date_of_birth = NULL, first_name = NULL,
+    last_name = NULL, email = NULL, support_person = NULL, verification_receipt = NULL, version = version + 1,
+    shredded_at = now(), updated_at = now()
+WHERE person_no = $1 AND shredded_at IS NULL
+
+-- name: shredded_at
+SELECT shredded_at FROM register.person_pii WHERE person_no = $1
+
+-- name: person_of_token
+SELECT person_no FROM register.bst_token WHERE token = $1
 
 -- name: person_of
 -- Whose an exclusion is never changes, so this is read before the lock.
@@ -200,6 +220,19 @@ FROM head, unnest($1::bytea[], $2::timestamptz[], $3::bigint[], $4::uuid[], $5::
                   $9::text[], $10::text[]) WITH ORDINALITY
      AS line(salt, at, revision, request_id, actor, action, subject, origin, reason, correlation_id, place)
 
+-- name: audit_name
+-- The log's name is given once. $1 the name for a log that has none.
+UPDATE register.audit_head SET origin = coalesce(origin, $1) RETURNING origin
+
+-- name: audit_tile
+INSERT INTO register.audit_tile (level, tile, hashes, root) VALUES ($1, $2, $3, $4)
+
+-- name: audit_checkpoint
+INSERT INTO register.audit_checkpoint (size, note) VALUES ($1, $2)
+
+-- name: audit_cosignature
+INSERT INTO register.audit_cosignature (size, witness, line) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+
 -- name: look
 -- Who holds some identifiers and what token they have, from one snapshot and without a lock. $1 kinds, $2 blind
 -- indexes, $3 the operator who asks.
@@ -213,6 +246,10 @@ FROM register.head AS head
 LEFT JOIN (unnest($1::text[], $2::bytea[]) AS named(kind, blind)
            JOIN register.identifier AS held ON held.kind = named.kind AND held.blind = named.blind) ON true
 LEFT JOIN register.bst_token AS live ON live.person_no = held.person_no AND live.state = 'live'
+
+-- name: newest_rotation
+-- For everybody who holds a ring: to which master key personal data goes.
+SELECT kek_id FROM register.key_rotation ORDER BY started_at DESC LIMIT 1
 
 -- name: token_state
 SELECT state FROM register.bst_token WHERE token = $1 AND version = $2

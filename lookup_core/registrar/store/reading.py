@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 import asyncpg
@@ -15,9 +16,15 @@ from lookup_core.domain.lookup_segment import Named, SealedSegment
 from lookup_core.domain.outcome import RiskLevel
 from lookup_core.domain.pairwise import TokenKind
 from lookup_core.domain.period import Period, Term
+from lookup_core.kernel.envelope import WrappedKey
 from lookup_core.registrar.people.identifiers import Identifier, Kind
 from lookup_core.registrar.people.which import Holding
-from lookup_core.registrar.store.rows import HeldExclusion, HeldKey, HeldOperator, Person
+from lookup_core.registrar.store.rows import HeldExclusion, HeldKey, HeldOperator, Person, SealedPerson
+
+PII_COLUMNS: Final = (
+    *("phone", "document", "date_of_birth", "first_name", "last_name", "email", "support_person"),
+    "verification_receipt",
+)
 
 
 def by_column(identifiers: Iterable[Identifier]) -> tuple[list[str], list[bytes]]:
@@ -52,6 +59,12 @@ def person(row: asyncpg.Record) -> Person:
         previously_excluded=row["previously_excluded"],
         pairwise_generation=row["pairwise_generation"],
     )
+
+
+def sealed_person(row: asyncpg.Record) -> SealedPerson:
+    fields = {column: row[column] for column in PII_COLUMNS if row[column] is not None}
+    key = None if row["wrapped_key"] is None else WrappedKey(row["kek_id"], row["wrapped_key"])
+    return SealedPerson(PersonNo(row["person_no"]), key, row["version"], fields, row["manifest"] or b"")
 
 
 def exclusion(row: asyncpg.Record) -> HeldExclusion:

@@ -70,9 +70,10 @@ class SealedPerson:
     """A row of encrypted personal data; `version` counts its writes and is part of each field's AAD."""
 
     person_no: PersonNo
-    key: WrappedKey
+    key: WrappedKey | None  # None: shredded
     version: int
     fields: dict[str, bytes]  # by column; columns without a value are left out
+    manifest: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,14 @@ from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision
 from lookup_core.domain.lookup_segment import SealedSegment
 from lookup_core.domain.pairwise import TokenKind
-from lookup_core.kernel.envelope import WrappedKey
 from lookup_core.kernel.errors import AuditUnavailable
 from lookup_core.registrar.people.identifiers import Identifier
 from lookup_core.registrar.people.which import Holding
 from lookup_core.registrar.store import reading
 from lookup_core.registrar.store.faults import NOT_NOW, log
 from lookup_core.registrar.store.pool import QUERIES, Connection
+from lookup_core.registrar.store.reading import PII_COLUMNS
+from lookup_core.registrar.store.rotating import RotationStatements
 from lookup_core.registrar.store.rows import (
     AuditLine,
     Disclosed,
@@ -37,17 +38,6 @@ from lookup_core.registrar.store.rows import (
     SealedPerson,
 )
 
-PII_COLUMNS = (
-    "phone",
-    "document",
-    "date_of_birth",
-    "first_name",
-    "last_name",
-    "email",
-    "support_person",
-    "verification_receipt",
-)
-
 
 @dataclass(slots=True)
 class Progress:
@@ -56,7 +46,7 @@ class Progress:
     is_open: bool = False
 
 
-class PostgresTransaction:
+class PostgresTransaction(RotationStatements):
     """The statements of one transaction, on one connection."""
 
     def __init__(
@@ -138,13 +128,22 @@ class PostgresTransaction:
         row = await self._connection.fetchrow(QUERIES["personal_data"], number)
         if row is None:
             return None
-        fields = {column: row[column] for column in PII_COLUMNS if row[column] is not None}
-        return SealedPerson(number, WrappedKey(row["kek_id"], row["wrapped_key"]), row["version"], fields)
+        return reading.sealed_person(row)
 
-    async def keep_personal_data(self, row: SealedPerson) -> None:
+    async def keep_personal_data(self, row: SealedPerson, *, is_new_key: bool) -> bool:
+        assert row.key is not None, "what is kept has a key"
         fields = (row.fields.get(column) for column in PII_COLUMNS)
-        place = (row.person_no, row.key.kek_id, row.key.wrapped, row.version)
-        await self._connection.execute(QUERIES["keep_personal_data"], *place, *fields)
+        place = (row.person_no, row.key.kek_id, row.key.wrapped, row.version, row.manifest, is_new_key)
+        return await self._connection.fetchval(QUERIES["keep_personal_data"], *place, *fields) is not None
+
+    async def shred_personal_data(self, number: PersonNo) -> datetime | None:
+        await self._connection.execute(QUERIES["shred_personal_data"], number)
+        shredded_at: datetime | None = await self._connection.fetchval(QUERIES["shredded_at"], number)
+        return shredded_at
+
+    async def person_of_token(self, token: Token) -> PersonNo | None:
+        number: int | None = await self._connection.fetchval(QUERIES["person_of_token"], token.raw)
+        return None if number is None else PersonNo(number)
 
     # -- exclusions
 

@@ -12,7 +12,18 @@ NOBODY = "127.0.0.1:9"
 
 def test_without_anything_the_command_shows_what_it_can_do(nser):
     assert "Exit codes" in nser("--help").output
-    for command in ("run", "stop", "status", "check", "register", "seed", "migrate", "api-keys", "keys"):
+    for command in (
+        "run",
+        "stop",
+        "status",
+        "check",
+        "register",
+        "shred",
+        "seed",
+        "migrate",
+        "api-keys",
+        "keys",
+    ):
         assert command in nser("--help").output
 
 

@@ -21,7 +21,10 @@ from lookup_core.cli.running.processes import (
     refuse_missing_packages,
 )
 from lookup_core.cli.running.supervisor import Quiet, loud_part
+from lookup_core.cli.running.witness import log_keys, verifier_key_of
 from lookup_core.kernel import apikey
+from lookup_core.kernel.keyring import KeyRing
+from lookup_core.kernel.notes import COSIGNATURE_V1, Signer, Verifier
 
 
 @pytest.fixture
@@ -29,7 +32,14 @@ def processes(home, monkeypatch):
     monkeypatch.setenv("NSER_PORT_OFFSET", "40")
     monkeypatch.setenv("NSER_DATABASE_URL", "postgresql://owner:secret@127.0.0.1/nser")
     monkeypatch.setenv("NSER_ADMIN_KEY", "nser_demo_admin")
-    wiring = Wiring(home, "postgresql://nser_registrar@h/d", "postgresql://nser_replica@h/d", "redis://r")
+    wiring = Wiring(
+        home,
+        "postgresql://nser_registrar@h/d",
+        "postgresql://nser_replica@h/d",
+        "redis://r",
+        audit_log_keys="log+00+key",
+        witness_key="witness+00+key",
+    )
     return {process.name: process for process in prepared(wiring)}
 
 
@@ -65,6 +75,27 @@ def test_the_bridge_is_told_where_the_servers_are(processes):
     bridge = processes["bridge"].environment
     assert bridge["NSER_REPLICA_ADDRESSES"] == "127.0.0.1:50091,127.0.0.1:50101"
     assert bridge["NSER_REGISTRAR_ADDRESS"] == "127.0.0.1:50092"
+
+
+def test_the_witness_gets_its_own_folder_and_the_logs_public_keys_alone(processes, home):
+    witness = processes["witness"].environment
+    assert witness["NSER_WITNESS_ADDRESS"] == processes["witness"].metrics == "127.0.0.1:8126"
+    assert witness["NSER_WITNESS_LOG_KEYS"] == "log+00+key"
+    assert witness["NSER_WITNESS_STATE_DIR"].startswith(str(home.witness))
+    assert not any("postgresql" in value or str(home.secrets) in value for value in witness.values())
+
+
+def test_the_witness_is_told_the_keys_of_every_version_that_the_log_signed_with(home):
+    ring = KeyRing.create()
+    told = log_keys(ring, "nser/a").split()
+    assert told == [Signer("nser/a", ring.audit_signing.current).verifier.text]
+
+
+def test_the_key_of_the_homes_witness_is_made_once_and_its_secret_stays_with_it(home):
+    key = verifier_key_of(home)
+    assert Verifier.parse(key).algorithm == COSIGNATURE_V1
+    assert verifier_key_of(home) == key
+    assert (home.witness / "key").stat().st_mode & 0o777 == 0o600
 
 
 def test_no_two_replicas_share_an_address_or_a_high_water_file(processes):
@@ -166,8 +197,15 @@ def test_outside_a_checkout_the_command_is_the_installed_one(home, processes, mo
     assert ".venv/bin" not in shown
 
 
-def test_a_run_without_the_bridge_installed_is_refused_with_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "nser_bridge", None)
-    with pytest.raises(CommandFailed, match="nser-bridge") as refused:
+@pytest.mark.parametrize(
+    ("module", "package"), [("nser_bridge", "nser-bridge"), ("nser_sandbox", "nser-sandbox")]
+)
+def test_a_run_without_a_server_of_its_own_package_is_refused_with_what_to_install(
+    monkeypatch, module, package
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(CommandFailed, match=package) as refused:
         refuse_missing_packages()
-    assert "pip install ./protos ./clients/python ./clients/bridge ." in refused.value.attempt
+    assert (
+        "pip install ./protos ./clients/python ./clients/bridge ./clients/sandbox ." in refused.value.attempt
+    )

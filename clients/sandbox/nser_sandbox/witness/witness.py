@@ -95,13 +95,14 @@ class Witness:
 
     def _decide(self, known: _Log, asked: Submission) -> Answer:
         newest, new = known.newest, asked.checkpoint
-        if asked.old_size != newest.size:
-            return Answer(HTTPStatus.CONFLICT, f"{newest.size}\n", SIZE_TYPE)
-        if new.size == newest.size and new.root != newest.root:
+        forked = asked.old_size == new.size == newest.size and new.root != newest.root
+        if forked:
             log.error("log.forked", origin=known.origin, size=new.size)
             if newest.note:
                 self._state.keep_fork(known.origin, newest.note, asked.note_text)
-            return _refused(HTTPStatus.CONFLICT, f"Forked: another tree of {new.size} entries was cosigned.")
+        if forked or asked.old_size != newest.size:
+            # A log that is told the size which it has named itself knows that its root is another.
+            return Answer(HTTPStatus.CONFLICT, f"{newest.size}\n", SIZE_TYPE)
         if not is_consistent((newest.size, newest.root), (new.size, new.root), asked.proof):
             log.error("log.inconsistent", origin=known.origin, old_size=newest.size, size=new.size)
             return _refused(

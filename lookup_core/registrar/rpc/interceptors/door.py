@@ -19,6 +19,7 @@ from google.rpc import error_details_pb2
 from lookup_core.kernel.correlation import correlation_id_from
 from lookup_core.kernel.errors import Draining, NotBuilt, Refused
 from lookup_core.kernel.rpc_errors import as_refused, code_of, to_status
+from lookup_core.registrar.audit.standing import Standing
 from lookup_core.registrar.metrics import Metrics
 from lookup_core.registrar.rpc.call import CALL, Call
 from lookup_core.registrar.rpc.interceptors.authentication import Authentication, check_scope
@@ -44,8 +45,11 @@ class Door(grpc.aio.ServerInterceptor):
     without one, as plain JSON over HTTP/2 does.
     """
 
-    def __init__(self, authentication: Authentication, metrics: Metrics) -> None:
+    def __init__(
+        self, authentication: Authentication, metrics: Metrics, standing: Standing | None = None
+    ) -> None:
         self._authentication = authentication
+        self._standing = standing or Standing()
         self._metrics = metrics
         self._inside = 0
         self._empty = asyncio.Event()
@@ -117,9 +121,13 @@ class Door(grpc.aio.ServerInterceptor):
     async def _admit(
         self, method: Method, context: Context, correlation_id: str, until_s: float | None
     ) -> Call:
-        """Let a caller in whose key may make this call. Raises Draining, CredentialsInvalid, NotPermitted, NotBuilt."""
+        """Let a caller in whose key may make this call.
+
+        Raises Draining, StoreBehindWitness, CredentialsInvalid, NotPermitted, NotBuilt.
+        """
         if self._is_closed:
             raise Draining
+        self._standing.check()
         principal = await self._authentication.principal(_metadata(context, "authorization"))
         structlog.contextvars.bind_contextvars(
             key_id=principal.key_id, operator_id=str(principal.operator_id)

@@ -47,6 +47,33 @@ STATS_GROUP_CHANNEL: StatsGroup.ValueType  # 4
 STATS_GROUP_MONTH: StatsGroup.ValueType  # 5
 Global___StatsGroup: _TypeAlias = StatsGroup  # noqa: Y015
 
+class _ShredGround:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ShredGroundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ShredGround.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SHRED_GROUND_UNSPECIFIED: _ShredGround.ValueType  # 0
+    SHRED_GROUND_ERASURE_REQUEST: _ShredGround.ValueType  # 1
+    """the person asked for it"""
+    SHRED_GROUND_RETENTION_ENDED: _ShredGround.ValueType  # 2
+    """what it was kept for is over"""
+    SHRED_GROUND_ENTERED_IN_ERROR: _ShredGround.ValueType  # 3
+    """it should never have been here"""
+    SHRED_GROUND_COURT_ORDER: _ShredGround.ValueType  # 4
+
+class ShredGround(_ShredGround, metaclass=_ShredGroundEnumTypeWrapper): ...
+
+SHRED_GROUND_UNSPECIFIED: ShredGround.ValueType  # 0
+SHRED_GROUND_ERASURE_REQUEST: ShredGround.ValueType  # 1
+"""the person asked for it"""
+SHRED_GROUND_RETENTION_ENDED: ShredGround.ValueType  # 2
+"""what it was kept for is over"""
+SHRED_GROUND_ENTERED_IN_ERROR: ShredGround.ValueType  # 3
+"""it should never have been here"""
+SHRED_GROUND_COURT_ORDER: ShredGround.ValueType  # 4
+Global___ShredGround: _TypeAlias = ShredGround  # noqa: Y015
+
 @_typing.final
 class Exclusion(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -522,3 +549,63 @@ class WatchResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+
+@_typing.final
+class ShredRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    BST_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    id: _builtins.str
+    bst: _builtins.str
+    ground: Global___ShredGround.ValueType
+    reason: _builtins.str
+    """For the audit log, which people read. Not the person's name."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        id: _builtins.str = ...,
+        bst: _builtins.str = ...,
+        ground: Global___ShredGround.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bst", b"bst", "id", b"id", "person", b"person"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bst", b"bst", "ground", b"ground", "id", b"id", "person", b"person", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_person: _TypeAlias = _typing.Literal["id", "bst"]  # noqa: Y015
+    _WhichOneofArgType_person: _TypeAlias = _typing.Literal["person", b"person"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_person) -> _WhichOneofReturnType_person | None: ...
+
+Global___ShredRequest: _TypeAlias = ShredRequest  # noqa: Y015
+
+@_typing.final
+class ShredResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHREDDED_AT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.str
+    """opaque revision token"""
+    @_builtins.property
+    def shredded_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was done: now, or earlier, if there was nothing left to shred."""
+
+    def __init__(
+        self,
+        *,
+        shredded_at: _timestamp_pb2.Timestamp | None = ...,
+        revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["shredded_at", b"shredded_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "shredded_at", b"shredded_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShredResponse: _TypeAlias = ShredResponse  # noqa: Y015

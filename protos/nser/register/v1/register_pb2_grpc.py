@@ -74,6 +74,11 @@ class RegisterServiceStub:
                 request_serializer=nser_dot_register_dot_v1_dot_register__pb2.WatchRequest.SerializeToString,
                 response_deserializer=nser_dot_register_dot_v1_dot_register__pb2.WatchResponse.FromString,
                 _registered_method=True)
+        self.Shred = channel.unary_unary(
+                '/nser.register.v1.RegisterService/Shred',
+                request_serializer=nser_dot_register_dot_v1_dot_register__pb2.ShredRequest.SerializeToString,
+                response_deserializer=nser_dot_register_dot_v1_dot_register__pb2.ShredResponse.FromString,
+                _registered_method=True)
 
 
 class RegisterServiceServicer:
@@ -133,6 +138,14 @@ class RegisterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Shred(self, request, context):
+        """Destroy the key of one person's personal data, for good. Their exclusions stay in force and are found as before; a
+        later registration of theirs begins with a new key. When the last copy is gone, backups included, is in the docs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegisterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -175,6 +188,11 @@ def add_RegisterServiceServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=nser_dot_register_dot_v1_dot_register__pb2.WatchRequest.FromString,
                     response_serializer=nser_dot_register_dot_v1_dot_register__pb2.WatchResponse.SerializeToString,
+            ),
+            'Shred': grpc.unary_unary_rpc_method_handler(
+                    servicer.Shred,
+                    request_deserializer=nser_dot_register_dot_v1_dot_register__pb2.ShredRequest.FromString,
+                    response_serializer=nser_dot_register_dot_v1_dot_register__pb2.ShredResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -393,6 +411,33 @@ class RegisterService:
             '/nser.register.v1.RegisterService/Watch',
             nser_dot_register_dot_v1_dot_register__pb2.WatchRequest.SerializeToString,
             nser_dot_register_dot_v1_dot_register__pb2.WatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Shred(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nser.register.v1.RegisterService/Shred',
+            nser_dot_register_dot_v1_dot_register__pb2.ShredRequest.SerializeToString,
+            nser_dot_register_dot_v1_dot_register__pb2.ShredResponse.FromString,
             options,
             channel_credentials,
             insecure,

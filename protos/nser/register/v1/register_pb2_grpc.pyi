@@ -46,6 +46,10 @@ class RegisterServiceStub:
     """Counts, with every cell below 5 suppressed."""
     Watch: _grpc.UnaryStreamMultiCallable[_register_pb2.WatchRequest, _register_pb2.WatchResponse]
     """Every change in order from a resume token."""
+    Shred: _grpc.UnaryUnaryMultiCallable[_register_pb2.ShredRequest, _register_pb2.ShredResponse]
+    """Destroy the key of one person's personal data, for good. Their exclusions stay in force and are found as before; a
+    later registration of theirs begins with a new key. When the last copy is gone, backups included, is in the docs.
+    """
 
 @_typing.type_check_only
 class RegisterServiceAsyncStub(RegisterServiceStub):
@@ -65,6 +69,10 @@ class RegisterServiceAsyncStub(RegisterServiceStub):
     """Counts, with every cell below 5 suppressed."""
     Watch: _aio.UnaryStreamMultiCallable[_register_pb2.WatchRequest, _register_pb2.WatchResponse]  # type: ignore[assignment]
     """Every change in order from a resume token."""
+    Shred: _aio.UnaryUnaryMultiCallable[_register_pb2.ShredRequest, _register_pb2.ShredResponse]  # type: ignore[assignment]
+    """Destroy the key of one person's personal data, for good. Their exclusions stay in force and are found as before; a
+    later registration of theirs begins with a new key. When the last copy is gone, backups included, is in the docs.
+    """
 
 class RegisterServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -129,5 +137,15 @@ class RegisterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_register_pb2.WatchResponse], _abc.AsyncIterator[_register_pb2.WatchResponse]]:
         """Every change in order from a resume token."""
+
+    @_abc_1.abstractmethod
+    def Shred(
+        self,
+        request: _register_pb2.ShredRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_register_pb2.ShredResponse, _abc.Awaitable[_register_pb2.ShredResponse]]:
+        """Destroy the key of one person's personal data, for good. Their exclusions stay in force and are found as before; a
+        later registration of theirs begins with a new key. When the last copy is gone, backups included, is in the docs.
+        """
 
 def add_RegisterServiceServicer_to_server(servicer: RegisterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,1 @@
+"""The audit log as it lies in PostgreSQL and in files: reading, proving and checking it. Writes nothing."""
