@@ -1,4 +1,3 @@
-DROP INDEX IF EXISTS register.lookup_log_token;
 DROP TABLE register.token_rotation_list, register.token_rotation;
 ALTER TABLE register.outbox DROP COLUMN operator_id;
 DROP INDEX register.bst_token_minted, register.bst_cross_reference_operator;

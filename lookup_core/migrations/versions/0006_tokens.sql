@@ -48,6 +48,3 @@ CREATE TABLE register.token_rotation_list (
 
 GRANT SELECT, INSERT ON register.token_rotation, register.token_rotation_list TO nser_registrar;
 GRANT UPDATE ON register.token_rotation TO nser_registrar;
-
--- A token's history, newest first, is read from one end of this.
-CREATE INDEX IF NOT EXISTS lookup_log_token ON register.lookup_log (token, at);
