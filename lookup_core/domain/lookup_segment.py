@@ -9,11 +9,16 @@ from the segment's seed, which stays in the register. Pure: reads bytes, and ref
 from __future__ import annotations
 
 import hmac
+import re
 import struct
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 from uuid import UUID
+
+from lookup_core.domain.merkle import EMPTY_ROOT, leaf_hash, node_hash
+from lookup_core.domain.receipt import Inclusion
 
 SEED_BYTES: Final = 32
 SALT_BYTES: Final = 16
@@ -41,6 +46,11 @@ _LONG: Final = struct.Struct(">q")
 _SEQUENCE_AT: Final = 2 + (4 + 8) + (4 + 16) + 4
 """After the number of fields, the time and the replica."""
 _POSITION: Final = struct.Struct("<Q32s24s")
+_SUBJECT: Final = re.compile(r"segment ([0-9a-f-]{36})/([1-9][0-9]{0,18})")
+_REASON: Final = re.compile(
+    r"entries=([1-9][0-9]{0,18}) root=([0-9a-f]{64}) sha256=([0-9a-f]{64}) "
+    r"checkpoint=(?:none|([1-9][0-9]{0,19}):([0-9a-f]{64}))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,22 @@ class SealedSegment:
     sha256: bytes  # of the file that the replica wrote
     root: bytes
     checkpoint: Named | None
+
+    @classmethod
+    def told(cls, subject: str, reason: str) -> Self:
+        """Read an audit line. Raises ValueError for one that tells of no segment."""
+        named, said = _SUBJECT.fullmatch(subject), _REASON.fullmatch(reason)
+        if named is None or said is None:
+            raise ValueError("not the line of a sealed segment")
+        entries, root, sha256, size, checkpoint = said.groups()
+        return cls(
+            replica_id=UUID(named[1]),
+            number=int(named[2]),
+            entries=int(entries),
+            sha256=bytes.fromhex(sha256),
+            root=bytes.fromhex(root),
+            checkpoint=Named(int(size), bytes.fromhex(checkpoint)) if size else None,
+        )
 
     @property
     def subject(self) -> str:
@@ -120,3 +146,40 @@ def rows_in(stream: bytes) -> Sequence[bytes]:
     except struct.error:
         raise ValueError("a stream of COPY BINARY that ends early") from None
     return rows
+
+
+class SegmentTree:
+    """The tree over a segment's rows, kept whole: a segment has many entries, and several are often asked for."""
+
+    def __init__(self, seed: bytes, rows: Sequence[bytes]) -> None:
+        """Hash it. Raises ValueError for rows that are none."""
+        self._seed = seed
+        self._rows = rows
+        self._levels = [[leaf_hash(leaf_of(seed, row)) for row in rows]]
+        while len(self._levels[-1]) > 1:
+            self._levels.append(_above(self._levels[-1]))
+
+    @property
+    def root(self) -> bytes:
+        return self._levels[-1][0] if self._rows else EMPTY_ROOT
+
+    @property
+    def size(self) -> int:
+        return len(self._rows)
+
+    def proof(self, sequence: int) -> Inclusion | None:
+        """The proof of the entry with this sequence number; None when it is not in the segment."""
+        found = bisect_left(self._rows, sequence, key=sequence_of)
+        if found == len(self._rows) or sequence_of(self._rows[found]) != sequence:
+            return None
+        path, place = [], found
+        for level in self._levels[:-1]:
+            if place ^ 1 < len(level):  # the last of an odd level is its own parent
+                path.append(level[place ^ 1])
+            place >>= 1
+        return Inclusion(leaf_of(self._seed, self._rows[found]), found, tuple(path))
+
+
+def _above(level: Sequence[bytes]) -> list[bytes]:
+    pairs = [node_hash(left, right) for left, right in zip(level[::2], level[1::2], strict=False)]
+    return pairs + list(level[-1:] if len(level) % 2 else [])

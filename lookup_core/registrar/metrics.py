@@ -53,6 +53,11 @@ class Metrics:
             "1 when the store was found behind its witness, or another one, and is closed.",
             registry=self.registry,
         )
+        self.receipts_unprovable = Counter(
+            "nser_registrar_receipts_unprovable",
+            "Segments of the lookup log that were asked for a receipt and are not what was sealed.",
+            registry=self.registry,
+        )
 
     def page(self) -> bytes:
         """What Prometheus reads."""

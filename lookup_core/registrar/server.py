@@ -16,6 +16,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from lookup_core.audit.log import Log
 from lookup_core.domain.ids import Revision, StoreId
 from lookup_core.domain.revision import seal
 from lookup_core.kernel.clock import Clock, SystemClock
@@ -32,6 +33,7 @@ from lookup_core.registrar.audited_reads import AuditedReads
 from lookup_core.registrar.count_exclusions import CountExclusions
 from lookup_core.registrar.create_key import CreateKey
 from lookup_core.registrar.extend_exclusion import ExtendExclusion
+from lookup_core.registrar.fetch_receipts import FetchReceipts
 from lookup_core.registrar.generate_token import GenerateToken
 from lookup_core.registrar.get_exclusion import GetExclusion
 from lookup_core.registrar.grants import Grants
@@ -39,6 +41,7 @@ from lookup_core.registrar.list_keys import ListKeys
 from lookup_core.registrar.metrics import Metrics
 from lookup_core.registrar.people.pairwise import ShownTokens
 from lookup_core.registrar.postgres_readings import PostgresReadings
+from lookup_core.registrar.receipt_proofs import Prover, ReceiptKeys
 from lookup_core.registrar.recording import Ledger, Recording
 from lookup_core.registrar.register_exclusion import RegisterExclusion
 from lookup_core.registrar.revoke_key import RevokeKey
@@ -48,17 +51,20 @@ from lookup_core.registrar.rpc.bst import BstService
 from lookup_core.registrar.rpc.interceptors.authentication import Authentication
 from lookup_core.registrar.rpc.interceptors.door import Door
 from lookup_core.registrar.rpc.methods import SERVICES
+from lookup_core.registrar.rpc.receipts import ReceiptService
 from lookup_core.registrar.rpc.register import RegisterCases, RegisterService
 from lookup_core.registrar.seal_segments import SealSegments
 from lookup_core.registrar.secrets_in_use import Secrets
 from lookup_core.registrar.shred_personal_data import ShredPersonalData
 from lookup_core.registrar.store.faults import NOT_NOW
 from lookup_core.registrar.store.founding import found
+from lookup_core.registrar.store.lookup_log import PostgresLookupLog
 from lookup_core.registrar.store.pool import Pool, borrowed, open_pool
 from lookup_core.registrar.store.postgres import PostgresStore
 from lookup_core.registrar.store.upkeep import Upkeep
 from lookup_core.registrar.validate_token import ValidateToken
 from nser.access.v1 import access_pb2_grpc
+from nser.audit.v1 import receipts_pb2_grpc
 from nser.bst.v1 import bst_pb2_grpc
 from nser.register.v1 import register_pb2_grpc
 
@@ -94,6 +100,7 @@ class Registrar:
     sealer: Sealer = field(init=False)
     readings: PostgresReadings = field(init=False)
     _pool: Pool = field(init=False)
+    _receipt_keys: ReceiptKeys = field(init=False)
     _store_id: StoreId = field(init=False)
     _door: Door = field(init=False)
     _server: grpc.aio.Server = field(init=False)
@@ -117,6 +124,7 @@ class Registrar:
         self.readings = PostgresReadings(self.settings.database_url)
         self.grants = Grants(self.readings, self.clock)
         self.sealer = await sealing.sealer_for(self._sealing())
+        self._receipt_keys = ReceiptKeys.of(self.keys.ring, (await Log(self._pool).head()).origin)
         await self.sealer.compare()
         upkeep = Upkeep(self._pool, self.grants, self.clock)
         self._tasks = [
@@ -267,6 +275,10 @@ class Registrar:
             ),
             server,
         )
+        entries = PostgresLookupLog(self._pool)
+        prover = Prover(entries, Log(self._pool), self._receipt_keys, self.clock)
+        fetch = FetchReceipts(entries, prover, reads, secrets, self.metrics)
+        receipts_pb2_grpc.add_ReceiptServiceServicer_to_server(ReceiptService(fetch), server)
 
 
 async def _connected(settings: RegistrarSettings) -> Pool:

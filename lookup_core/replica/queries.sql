@@ -84,3 +84,7 @@ SELECT number FROM stored
 
 -- name: logged_segment
 SELECT sha256 FROM register.lookup_segment WHERE replica_id = $1 AND number = $2
+
+-- name: newest_checkpoint
+-- Of the audit log, for the headers of segments.
+SELECT note FROM register.audit_checkpoint ORDER BY size DESC LIMIT 1

@@ -226,7 +226,10 @@ class Replica:
                 f"NSER_REPLICA_LOOKUP_LOG_DIR: {directory} cannot be used: {error.strerror or error}. "
                 "Each replica has a folder of its own; another process may have this one."
             ) from error
-        return log_of_lookups, Shipping(self._settings.database_url, directory)
+        shipping = Shipping(
+            self._settings.database_url, directory, name_checkpoint=log_of_lookups.set_checkpoint
+        )
+        return log_of_lookups, shipping
 
     def _build_plane(self, keys: ReplicaKeys) -> DataPlane:
         try:

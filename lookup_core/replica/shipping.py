@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -22,7 +22,8 @@ import asyncpg
 import structlog
 
 from lookup_core._dataplane import Segment, read_segment
-from lookup_core.domain.lookup_segment import SEED_BYTES
+from lookup_core.domain.lookup_segment import SEED_BYTES, Named
+from lookup_core.kernel import notes
 from lookup_core.kernel.sql import load_queries
 from lookup_core.replica.wake import STORE_FAULTS
 
@@ -31,6 +32,8 @@ log = structlog.get_logger()
 INTERVAL_S: Final = 0.2
 ENTRIES_PER_SECOND: Final = 50_000
 """A sixth of what PostgreSQL takes from us on one core (280,000/s measured, one entry to a call)."""
+CHECKPOINT_S: Final = 1.0
+"""Until it is looked again which checkpoint of the audit log is the newest."""
 SHIP_S: Final = 10.0
 """For a segment, beside its time at the pace."""
 FIRST_RETRY_S: Final = 0.2
@@ -51,7 +54,14 @@ class _Conflict(Exception):
 class Shipping:
     """The task that ships what is in `directory`. One for a directory: the log's lock sees to that."""
 
-    def __init__(self, url: str, directory: Path, *, entries_per_second: int = ENTRIES_PER_SECOND) -> None:
+    def __init__(
+        self,
+        url: str,
+        directory: Path,
+        *,
+        entries_per_second: int = ENTRIES_PER_SECOND,
+        name_checkpoint: Callable[[bytes], object] | None = None,
+    ) -> None:
         self.shipped = 0
         """Entries."""
         self.damaged = 0
@@ -64,6 +74,8 @@ class Shipping:
         self._queries = load_queries("lookup_core.replica", "queries.sql")
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._held: dict[Path, float] = {}
+        self._name_checkpoint = name_checkpoint
+        self._look_at = 0.0
 
     def waiting(self) -> Sequence[Path]:
         """Give the closed segments, the oldest first."""
@@ -76,6 +88,7 @@ class Shipping:
         while True:
             await asyncio.sleep(INTERVAL_S)
             try:
+                await self._learn_checkpoint()
                 for path in await asyncio.to_thread(self.waiting):
                     if self._held.get(path, 0.0) <= time.monotonic():
                         await self._ship(path, self._pace)
@@ -99,6 +112,22 @@ class Shipping:
             log.warning("lookup_log.left", segments=left)
 
     # -- inside
+
+    async def _learn_checkpoint(self) -> None:
+        """Have the segments to come name the newest checkpoint of the audit log: they were not written before it."""
+        if self._name_checkpoint is None or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + CHECKPOINT_S
+        async with asyncio.timeout(SHIP_S):
+            connection = await self._connected()
+            note = await connection.fetchval(self._queries["newest_checkpoint"])
+        if note is not None:
+            try:
+                said = notes.parse_checkpoint(notes.parts(note)[0])
+            except ValueError as error:
+                log.error("lookup_log.checkpoint_unread", said=str(error)[:200])
+            else:
+                self._name_checkpoint(Named(said.size, said.root).packed)
 
     async def _ship(self, path: Path, pace: int | None) -> None:
         """Store a segment and delete it. One that cannot be stored is held, or set aside if it never can be."""

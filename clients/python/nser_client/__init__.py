@@ -49,6 +49,7 @@ from nser_client.errors import (
     Unreachable,
 )
 from nser_client.options import Options, Tls
+from nser_client.receipts import Receipt, Receipts, ReceiptUnreadable
 from nser_client.requests import Subject
 from nser_client.vocabulary import (
     Basis,
@@ -105,6 +106,9 @@ __all__ = [
     "PeriodNotLonger",
     "Purpose",
     "QuotaExceeded",
+    "Receipt",
+    "ReceiptUnreadable",
+    "Receipts",
     "RecordedNotConfirmed",
     "RegisterStale",
     "ReplicaLoading",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from nser_client.answers import ApiKey, Exclusion, GeneratedToken, Stats, TokenV
 from nser_client.decision import Decision, decision_from, denied, is_stale, unknown_answer
 from nser_client.errors import NserError, Outage
 from nser_client.options import Options
+from nser_client.receipts import Receipt, Receipts, receipt_from
 from nser_client.requests import Registration, Subject
 from nser_client.retry import Plan, Retry
 from nser_client.rpcs import Request, Response, Rpc
@@ -262,6 +263,35 @@ class Plans:
         request = bst_pb2.ValidateRequest(bst=requests.text(bst, "bst"))
         response = yield from self._ask_the_registrar(rpcs.VALIDATE, request)
         return answers.validity_from(response)
+
+    # -- receipts
+
+    def receipts(
+        self,
+        *,
+        bst: str | None = None,
+        correlation_id: str | None = None,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+        operator_id: str | UUID | None = None,
+    ) -> Plan[Receipts]:
+        """Fetch the receipts of this operator's checks of a BST, or of the call with this correlation id.
+
+        From `from_` on and before `to` (aware); left out, all of them. What was asked in the last seconds is `pending`,
+        or not there yet. Keep them with `save`, and verify them with `receipt_proofs.verify_receipt`. `operator_id` is
+        for administrators.
+        """
+        request = requests.receipts_request(bst, correlation_id, (from_, to), operator_id)
+        found: list[Receipt] = []
+        pending, unprovable, retry_after_s = 0, 0, 0.0
+        while True:
+            response = yield from self._ask_the_registrar(rpcs.FETCH_RECEIPTS, request)
+            found += [receipt_from(each) for each in response.receipts]
+            pending, unprovable = pending + response.pending, unprovable + response.unprovable
+            retry_after_s = max(retry_after_s, response.retry_after.ToTimedelta().total_seconds())
+            if not response.next_page_token:
+                return Receipts(found, pending, retry_after_s, unprovable)
+            request.page_token = response.next_page_token
 
     # -- keys
 

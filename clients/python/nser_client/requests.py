@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from nser.audit.v1 import receipts_pb2
 from nser.lookup.v1 import lookup_pb2
 from nser.register.v1 import register_pb2
 from nser_client.errors import BatchTooLarge, InvalidRequest
@@ -183,4 +184,27 @@ def register_request(registration: Registration, request_id: str) -> register_pb
     for name in ("first_name", "last_name", "email", "verification_receipt", "support_person"):
         if value := getattr(registration, name):
             setattr(request, name, text(value, name))
+    return request
+
+
+def receipts_request(
+    bst: str | None,
+    correlation_id: str | None,
+    between: tuple[datetime | None, datetime | None],
+    operator_id: str | UUID | None,
+) -> receipts_pb2.FetchRequest:
+    """Return the request for receipts. Raises InvalidRequest unless one of token and call is named."""
+    if bool(bst) == bool(correlation_id):
+        raise InvalidRequest("Name a bst or a correlation_id, and not both.", field="bst")
+    request = receipts_pb2.FetchRequest(operator_id="" if operator_id is None else str(operator_id))
+    if bst:
+        request.bst = text(bst, "bst")
+    elif correlation_id:
+        request.correlation_id = text(correlation_id, "correlation_id")
+    for name, at in zip(("from", "to"), between, strict=True):
+        if at is None:
+            continue
+        if at.tzinfo is None:
+            raise InvalidRequest(f"{name} needs a time zone.", field=name)
+        getattr(request, name).FromDatetime(at)
     return request

@@ -8,6 +8,7 @@ from typing import Final, Generic, TypeVar
 from google.protobuf.message import Message
 
 from nser.access.v1 import access_pb2
+from nser.audit.v1 import receipts_pb2
 from nser.bst.v1 import bst_pb2
 from nser.lookup.v1 import lookup_pb2
 from nser.register.v1 import register_pb2
@@ -52,6 +53,9 @@ LIST_KEYS: Final = Rpc(
 )
 REVOKE_KEY: Final = Rpc(
     "/nser.access.v1.AccessService/RevokeKey", access_pb2.RevokeKeyRequest, access_pb2.RevokeKeyResponse
+)
+FETCH_RECEIPTS: Final = Rpc(
+    "/nser.audit.v1.ReceiptService/Fetch", receipts_pb2.FetchRequest, receipts_pb2.FetchResponse
 )
 
 HEALTH_PATH: Final = "/grpc.health.v1.Health/Check"

@@ -4,3 +4,4 @@ ALTER TABLE register.lookup_segment
     DROP COLUMN root, DROP COLUMN seed, DROP COLUMN first_sequence, DROP COLUMN last_sequence;
 REVOKE SELECT (replica_id, number, sha256) ON register.lookup_segment FROM nser_replica;
 GRANT SELECT ON register.lookup_segment TO nser_replica;
+REVOKE SELECT ON register.audit_checkpoint FROM nser_replica;

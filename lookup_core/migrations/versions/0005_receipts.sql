@@ -28,3 +28,5 @@ REVOKE SELECT ON register.lookup_segment FROM nser_replica;
 GRANT SELECT (replica_id, number, sha256) ON register.lookup_segment TO nser_replica;
 GRANT INSERT (replica_id, number) ON register.lookup_segment_unsealed TO nser_replica;
 GRANT SELECT, DELETE ON register.lookup_segment_unsealed TO nser_registrar;
+-- Segments name the newest checkpoint of the audit log that their replica knew.
+GRANT SELECT ON register.audit_checkpoint TO nser_replica;

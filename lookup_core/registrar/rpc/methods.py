@@ -12,7 +12,8 @@ from lookup_core.domain.scope import BST_READ, BST_WRITE, NSER_ADMIN, NSER_READ,
 REGISTER: Final = "nser.register.v1.RegisterService"
 BST: Final = "nser.bst.v1.BstService"
 ACCESS: Final = "nser.access.v1.AccessService"
-SERVICES: Final = (REGISTER, BST, ACCESS)
+RECEIPTS: Final = "nser.audit.v1.ReceiptService"
+SERVICES: Final = (REGISTER, BST, ACCESS, RECEIPTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +53,6 @@ _ALL: Final = (
     Method(ACCESS, "ListKeys", NSER_ADMIN),
     Method(ACCESS, "RotateKey", NSER_ADMIN, is_built=False),
     Method(ACCESS, "RevokeKey", NSER_ADMIN),
+    Method(RECEIPTS, "Fetch", NSER_READ),
 )
 METHODS: Final[Mapping[str, Method]] = MappingProxyType({method.path: method for method in _ALL})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -182,6 +182,14 @@ def timestamp(at: datetime) -> Timestamp:
     written = Timestamp()
     written.FromDatetime(at)
     return written
+
+
+def instant(stamp: Timestamp) -> datetime | None:
+    """A time as the use cases have it; None for one that no calendar has."""
+    try:
+        return stamp.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _number(value: int) -> Any:

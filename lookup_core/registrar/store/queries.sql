@@ -364,7 +364,7 @@ ORDER BY at, replica_id, sequence LIMIT $8
 
 -- name: segment_of
 -- The segment that an entry is in. $1 replica_id, $2 sequence.
-SELECT replica_id, number, entries, first_at, last_at, first_sequence, last_sequence, root, seed
+SELECT replica_id, number, entries, first_at, last_at, first_sequence, last_sequence, seed
 FROM register.lookup_segment WHERE replica_id = $1 AND first_sequence <= $2 ORDER BY first_sequence DESC LIMIT 1
 
 -- name: segment_rows
@@ -373,3 +373,14 @@ FROM register.lookup_segment WHERE replica_id = $1 AND first_sequence <= $2 ORDE
 SELECT at, replica_id, sequence, operator_id, key_id, purpose, outcome, basis, token, revision, correlation_id
 FROM register.lookup_log
 WHERE replica_id = $1 AND at BETWEEN $2 AND $3 AND sequence BETWEEN $4 AND $5 ORDER BY sequence LIMIT $6
+
+-- name: waits_to_be_sealed
+SELECT FROM register.lookup_segment_unsealed WHERE replica_id = $1 AND number = $2
+
+-- name: seal_of
+-- The line of a segment in the audit log. $1 its subject.
+SELECT min(entry_id) AS entry_id FROM register.audit_entry WHERE subject = $1 AND action = 'lookup.segment_sealed'
+
+-- name: cosigned_size
+-- $1 how many entries it must cover.
+SELECT min(size) AS size FROM register.audit_cosignature WHERE size >= $1

@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cnser/audit/v1/receipts.proto\x12\rnser.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"D\n\tInclusion\x12\x0c\n\x04leaf\x18\x01 \x01(\x0c\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0c\n\x04size\x18\x03 \x01(\x04\x12\x0c\n\x04path\x18\x04 \x03(\x0c\"\xc0\x01\n\x07Receipt\x12\'\n\x05\x63heck\x18\x01 \x01(\x0b\x32\x18.nser.audit.v1.Inclusion\x12)\n\x07segment\x18\x02 \x01(\x0b\x32\x18.nser.audit.v1.Inclusion\x12\x12\n\ncheckpoint\x18\x03 \x01(\t\x12-\n\tissued_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x11\n\tsignature\x18\x06 \x01(\x0c\"\x88\x02\n\x0c\x46\x65tchRequest\x12\x18\n\x03\x62st\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12#\n\x0e\x63orrelation_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12(\n\x04\x66rom\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\tpage_size\x18\x05 \x01(\rB\x07\xbaH\x04*\x02\x18\x64\x12\x1c\n\npage_token\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12 \n\x0boperator_id\x18\x07 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x42\x0b\n\x02\x62y\x12\x05\xbaH\x02\x08\x01\"\xa7\x01\n\rFetchResponse\x12(\n\x08receipts\x18\x01 \x03(\x0b\x32\x16.nser.audit.v1.Receipt\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0f\n\x07pending\x18\x03 \x01(\r\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nunprovable\x18\x05 \x01(\r2T\n\x0eReceiptService\x12\x42\n\x05\x46\x65tch\x12\x1b.nser.audit.v1.FetchRequest\x1a\x1c.nser.audit.v1.FetchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cnser/audit/v1/receipts.proto\x12\rnser.audit.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"6\n\tInclusion\x12\x0c\n\x04leaf\x18\x01 \x01(\x0c\x12\r\n\x05index\x18\x02 \x01(\x04\x12\x0c\n\x04path\x18\x03 \x03(\x0c\"\xc0\x01\n\x07Receipt\x12\'\n\x05\x63heck\x18\x01 \x01(\x0b\x32\x18.nser.audit.v1.Inclusion\x12)\n\x07segment\x18\x02 \x01(\x0b\x32\x18.nser.audit.v1.Inclusion\x12\x12\n\ncheckpoint\x18\x03 \x01(\t\x12-\n\tissued_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03key\x18\x05 \x01(\t\x12\x11\n\tsignature\x18\x06 \x01(\x0c\"\x88\x02\n\x0c\x46\x65tchRequest\x12\x18\n\x03\x62st\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12#\n\x0e\x63orrelation_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@H\x00\x12(\n\x04\x66rom\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\tpage_size\x18\x05 \x01(\rB\x07\xbaH\x04*\x02\x18\x64\x12\x1c\n\npage_token\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12 \n\x0boperator_id\x18\x07 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x42\x0b\n\x02\x62y\x12\x05\xbaH\x02\x08\x01\"\xa7\x01\n\rFetchResponse\x12(\n\x08receipts\x18\x01 \x03(\x0b\x32\x16.nser.audit.v1.Receipt\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0f\n\x07pending\x18\x03 \x01(\r\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nunprovable\x18\x05 \x01(\r2T\n\x0eReceiptService\x12\x42\n\x05\x46\x65tch\x12\x1b.nser.audit.v1.FetchRequest\x1a\x1c.nser.audit.v1.FetchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,13 +47,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FETCHREQUEST'].fields_by_name['operator_id']._loaded_options = None
   _globals['_FETCHREQUEST'].fields_by_name['operator_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_INCLUSION']._serialized_start=141
-  _globals['_INCLUSION']._serialized_end=209
-  _globals['_RECEIPT']._serialized_start=212
-  _globals['_RECEIPT']._serialized_end=404
-  _globals['_FETCHREQUEST']._serialized_start=407
-  _globals['_FETCHREQUEST']._serialized_end=671
-  _globals['_FETCHRESPONSE']._serialized_start=674
-  _globals['_FETCHRESPONSE']._serialized_end=841
-  _globals['_RECEIPTSERVICE']._serialized_start=843
-  _globals['_RECEIPTSERVICE']._serialized_end=927
+  _globals['_INCLUSION']._serialized_end=195
+  _globals['_RECEIPT']._serialized_start=198
+  _globals['_RECEIPT']._serialized_end=390
+  _globals['_FETCHREQUEST']._serialized_start=393
+  _globals['_FETCHREQUEST']._serialized_end=657
+  _globals['_FETCHRESPONSE']._serialized_start=660
+  _globals['_FETCHRESPONSE']._serialized_end=827
+  _globals['_RECEIPTSERVICE']._serialized_start=829
+  _globals['_RECEIPTSERVICE']._serialized_end=913
 # @@protoc_insertion_point(module_scope)

@@ -24,19 +24,16 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Inclusion(_message.Message):
-    """That a leaf is in a tree of RFC 6962."""
+    """That a leaf is in a tree of RFC 6962, whose size and root are signed or sealed elsewhere in the receipt."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LEAF_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
-    SIZE_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     leaf: _builtins.bytes
     """what is hashed as the leaf; a salt of 16 bytes is in it"""
     index: _builtins.int
-    size: _builtins.int
-    """leaves in the tree"""
     @_builtins.property
     def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """hashes of 32 bytes, from the leaf up"""
@@ -46,12 +43,11 @@ class Inclusion(_message.Message):
         *,
         leaf: _builtins.bytes = ...,
         index: _builtins.int = ...,
-        size: _builtins.int = ...,
         path: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "leaf", b"leaf", "path", b"path", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "leaf", b"leaf", "path", b"path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
