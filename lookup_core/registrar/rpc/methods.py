@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from lookup_core.domain.scope import BST_READ, BST_WRITE, NSER_ADMIN, NSER_READ, NSER_WRITE
+from lookup_core.domain.scope import AUDIT_READ, BST_READ, BST_WRITE, NSER_ADMIN, NSER_READ, NSER_WRITE
 
 REGISTER: Final = "nser.register.v1.RegisterService"
 BST: Final = "nser.bst.v1.BstService"
 ACCESS: Final = "nser.access.v1.AccessService"
-SERVICES: Final = (REGISTER, BST, ACCESS)
+AUDIT: Final = "nser.audit.v1.AuditService"
+SERVICES: Final = (REGISTER, BST, ACCESS, AUDIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,5 +52,8 @@ _ALL: Final = (
     Method(ACCESS, "ListKeys", NSER_ADMIN),
     Method(ACCESS, "RotateKey", NSER_ADMIN, is_built=False),
     Method(ACCESS, "RevokeKey", NSER_ADMIN),
+    Method(AUDIT, "GetCheckpoint", NSER_READ),
+    Method(AUDIT, "ProveConsistency", NSER_READ),
+    Method(AUDIT, "ProveEntry", AUDIT_READ),
 )
 METHODS: Final[Mapping[str, Method]] = MappingProxyType({method.path: method for method in _ALL})
