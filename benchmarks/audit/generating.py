@@ -38,6 +38,8 @@ _ACTIONS: Final = (
     "keys.listed",
 )
 _BEGIN: Final = Struct(">hiqi16siqiq")
+_NUMBERED: Final = 14
+"""Bytes of a row before its canonical fields."""
 _COPY: Final = f"COPY register.audit_entry (entry_id, {', '.join(COLUMNS)}) FROM STDIN (FORMAT BINARY)"
 _TILES: Final = "COPY register.audit_tile (level, tile, hashes, root) FROM STDIN"
 _QUICK: Final = "SET synchronous_commit = off"
@@ -76,7 +78,7 @@ def fill(url: str, signer: notes.Signer, entries: int, *, processes: int) -> Non
         connection.execute("UPDATE register.audit_head SET size = %s, origin = %s", [entries, signer.name])
         whole, above = Tree(), Growing()
         for made in _stretches(url, entries, processes):
-            _sign(connection, signer, whole, made)
+            _sign(connection, signer, whole, made, entries)
             if made.root:
                 whole.append(made.root)
                 _keep(connection, above.append(made.root), level=2)
@@ -144,7 +146,7 @@ def _rows(begin: int, end: int, size: int) -> Iterator[tuple[bytes, bytes]]:
             salt.hex(),
         )
         written = b"".join(len(text).to_bytes(4, "big") + text.encode("ascii") for text in texts)
-        yield row[:14], row[14:] + b"\0\0\0\x10" + request + written
+        yield row[:_NUMBERED], row[_NUMBERED:] + b"\0\0\0\x10" + request + written
 
 
 def _checkpoints(begin: int, leaves: list[bytes], roots: list[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -158,13 +160,18 @@ def _checkpoints(begin: int, leaves: list[bytes], roots: list[bytes]) -> Iterato
         yield begin + len(leaves), joined([*tree.subtrees, root(rest)]) if rest else tree.root()
 
 
-def _sign(connection: psycopg.Connection[Any], signer: notes.Signer, whole: Tree, made: Made) -> None:
+def _sign(
+    connection: psycopg.Connection[Any], signer: notes.Signer, whole: Tree, made: Made, entries: int
+) -> None:
     signed = []
     for size, within in made.roots:
         text = notes.checkpoint_text(signer.name, size, joined([*whole.subtrees, within]))
-        signed.append((size, notes.sign(text, signer)))
+        made_at = BEGINS + (ENDS - BEGINS) * (size / entries)
+        signed.append((size, notes.sign(text, signer), made_at))
     with connection.cursor() as cursor:
-        cursor.executemany("INSERT INTO register.audit_checkpoint (size, note) VALUES (%s, %s)", signed)
+        cursor.executemany(
+            "INSERT INTO register.audit_checkpoint (size, note, made_at) VALUES (%s, %s, %s)", signed
+        )
 
 
 def _keep(connection: psycopg.Connection[Any], tiles: list[Tile], *, level: int = 0) -> None:
