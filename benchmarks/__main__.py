@@ -1,6 +1,7 @@
 """`make bench`: run the benchmarks, write benchmarks/results/latest.{md,json} and the page in the docs.
 
 `python -m benchmarks dataplane --people 1000000 --only unary tls` runs some of it, and writes into .cache/bench.
+`python -m benchmarks audit --entries 100000000` fills an audit log, proves and verifies it.
 `--quick` is for a look at whether all of it works; `--publish` only writes the latest results into the docs.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 import uvloop
 
 from benchmarks import publish, tables
+from benchmarks.audit import suite as audit
 from benchmarks.dataplane.rows import ROWS
 from benchmarks.measuring import QUICK, WHOLE
 from benchmarks.peers.suite import NAMES
@@ -24,6 +26,8 @@ from benchmarks.running import SUITES, Asked, Run
 
 PEOPLE = 10_000_000
 FEW = 100_000
+AUDIT = "audit"
+"""Not part of `make bench`: at its full size it takes an hour and tens of gigabytes."""
 
 
 def main() -> int:
@@ -31,6 +35,8 @@ def main() -> int:
     if asked.publish:
         print(f"Written into {publish.publish()}")
         return 0
+    if asked.suites == [AUDIT]:
+        return uvloop.run(audit.run(asked.entries))
     chosen = _chosen(asked.suites, asked.only)
     people = asked.people or (FEW if asked.quick else PEOPLE)
     complete = not asked.quick and not asked.only and people == PEOPLE and set(chosen) == set(SUITES)
@@ -58,14 +64,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "suites",
         nargs="*",
-        choices=[*SUITES, []],
+        choices=[*SUITES, AUDIT, []],
         metavar="SUITE",
-        help=f"of {', '.join(SUITES)}; all when none is given",
+        help=f"of {', '.join(SUITES)}; all of these when none is given; or {AUDIT}, alone",
     )
     rows = ", ".join(row.name for row in ROWS)
     parser.add_argument("--only", nargs="+", default=[], choices=_names(SUITES), metavar="NAME")
     parser.add_argument(
         "--people", type=int, help=f"how many the index has; {PEOPLE:,}, or {FEW:,} with --quick"
+    )
+    parser.add_argument(
+        "--entries", type=int, default=audit.ENTRIES, help="how many the audit log has, of the suite audit"
     )
     parser.add_argument("--quick", action="store_true", help="short runs, one round")
     parser.add_argument(

@@ -56,6 +56,7 @@ class Index:
         requests_per_second: int,
         people_per_second: int,
         active: bool,
+        has_pairwise_tokens: bool,
     ) -> None: ...
     def check(
         self,
@@ -160,6 +161,7 @@ class DataPlane:
         document_key: bytes,
         revision_key: bytes,
         pepper: bytes,
+        pairing: list[bytes],
         redis_url: str | None,
         replica: str,
         log: LookupLog | None,

@@ -18,14 +18,16 @@ from uuid import UUID
 from phonenumbers import PhoneMetadata
 
 from lookup_core.domain.blind import BlindKeys, blind_document, blind_phone
-from lookup_core.domain.bst import Token, format_token, parse_token
+from lookup_core.domain.bst import PAIRWISE, Token, format_token, parse_token
 from lookup_core.domain.document import DocumentType, parse_document, parse_document_type
 from lookup_core.domain.errors import Refused
-from lookup_core.domain.ids import Revision, StoreId
+from lookup_core.domain.ids import OperatorId, PersonNo, Revision, StoreId
+from lookup_core.domain.pairwise import Holder
 from lookup_core.domain.phone import parse_phone
 from lookup_core.domain.revision import open_token, seal
 from lookup_core.domain.text import DASHES, SPACES, UNSEEN
 from lookup_core.kernel import apikey
+from lookup_core.kernel.pairing import Pairing
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 VECTORS: Final = ROOT / "tests" / "vectors" / "identity.json"
@@ -36,6 +38,7 @@ Case = dict[str, Any]
 KEYS: Final = BlindKeys(1, bytes(range(32)), bytes(range(32, 64)))
 REVISION_KEY: Final = bytes(range(64, 96))
 PEPPER: Final = bytes(range(96, 128))
+PAIRING_KEYS: Final = (bytes(range(128, 160)), bytes(range(160, 192)))  # the one in use first
 _STORE: Final = StoreId(UUID("018f3a5e-7c1b-7d4e-9a2b-0123456789ab"))
 _TEN_MEGABYTES: Final[list[Text]] = [
     {"repeat": unit, "times": 10_000_000 // len(unit)}
@@ -109,6 +112,7 @@ def kinds() -> Iterator[Text]:
 def tokens() -> Iterator[Text]:
     for raw in (bytes(16), b"\xff" * 16, bytes.fromhex("0123456789abcdeffedcba9876543210")):
         text = format_token(Token(raw))
+        yield format_token(Token(raw, PAIRWISE))
         yield from (
             text,
             text.lower(),
@@ -121,7 +125,8 @@ def tokens() -> Iterator[Text]:
         )
         yield from (f" {text}\n", f"\x1c{text}\x1f", f"\u00a0{text}", f"{text}\0", full_width(text))
         yield from (
-            text.replace(*each, 1) for each in (("0", "F"), ("02", "01"), ("0", "O"), ("ST", "\u017fT"))
+            text.replace(*each, 1)
+            for each in (("0", "F"), ("02", "01"), ("02", "03"), ("0", "O"), ("ST", "\u017fT"))
         )
         yield from (
             text[:7] + text[8] + text[7] + text[9:],
@@ -178,6 +183,31 @@ def index_of_phone(text: str) -> dict[str, str]:
 
 def index_of_document(kind: DocumentType, text: str) -> dict[str, str]:
     return {"kind": kind, "index": blind_document(KEYS, parse_document(kind, text)).hex()}
+
+
+def read_token(text: str) -> dict[str, str]:
+    token = parse_token(text)
+    return {"token": token.raw.hex(), "version": str(token.version)}
+
+
+def pairwise() -> Iterator[Case]:
+    """Tokens of three operators under the key in use and the one before, and what each of the three makes of them."""
+    by_newest, by_older = Pairing(PAIRING_KEYS), Pairing(PAIRING_KEYS[1:])
+    operators = [OperatorId(UUID(int=number)) for number in (0, 1, 2**127 + 5)]
+    holders = [
+        Holder(PersonNo(number), generation)
+        for number in (0, 1, 255, 2**28 - 1, 2**63, 2**64 - 1)
+        for generation in (0, 1, 2**15 - 1, 2**16 - 1)
+    ]
+    for made_by, asks, holder in product(operators, operators, holders):
+        for minting in (by_newest, by_older):
+            token = minting.mint(made_by, holder)
+            opened = by_newest.open(asks, token)
+            said = {"opened": ""}
+            if opened is not None:
+                number, generation = opened.holder.person_no, opened.holder.generation
+                said = {"opened": f"{number} {generation} {opened.is_by_newest_key}".lower()}
+            yield {"text": format_token(token), "operator": asks.hex, **said}
 
 
 def opened(text: str) -> dict[str, str]:
@@ -246,6 +276,8 @@ def vectors() -> dict[str, Any]:
             "document": KEYS.document.hex(),
             "revision": REVISION_KEY.hex(),
             "pepper": PEPPER.hex(),
+            "pairing": PAIRING_KEYS[0].hex(),
+            "older_pairing": PAIRING_KEYS[1].hex(),
         },
         "mobile_prefixes": mobile_prefixes(),
         "signs_in_phones": signs_in_phones(),
@@ -253,7 +285,8 @@ def vectors() -> dict[str, Any]:
         "phones": [case(text, index_of_phone) for text in phones()],
         "documents": list(document_cases()),
         "kinds": [case(text, lambda sent: {"kind": parse_document_type(sent)}) for text in kinds()],
-        "tokens": [case(text, lambda sent: {"token": parse_token(sent).hex()}) for text in tokens()],
+        "tokens": [case(text, read_token) for text in tokens()],
+        "pairwise": list(pairwise()),
         "revisions": [case(text, opened) for text in revisions()],
         "api_keys": [case(text, read_key) for text in api_keys()],
         "echoes": [case(text, shown) for text in echoes()],

@@ -33,7 +33,7 @@ GROUPS: Sequence[tuple[str, re.Pattern[str]]] = tuple(
         ("gRPC", r"_dataplane::(carried|exchange)"),
         ("service, normalising", r"_dataplane::(?!python)"),
         ("TLS", r"rustls|ring::|aes_|gcm|chacha"),
-        ("HTTP/2 (h2, hyper)", r"\bh2::|hyper::|hyper_util::|http_body|\bhttp::|httpdate|slab::"),
+        ("HTTP/2 (h2)", r"\bh2::|http_body|\bhttp::|slab::"),
         ("gRPC", r"tonic|tower"),
         ("runtime (tokio)", r"tokio|mio::|futures|parking_lot|core::task|__tls_get_addr"),
         ("clock", r"clock_gettime|Timespec"),

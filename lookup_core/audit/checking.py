@@ -93,18 +93,22 @@ class Checker:
         stream = copied.Copied()
 
         async def take(arrived: bytes) -> None:
+            expected = stretch.begin + len(leaves)
             for number, fields in stream.rows(arrived):
-                expected = stretch.begin + len(leaves)
                 if number == expected:
                     leaves.append(copied.leaf(fields))
+                    expected += 1
                 elif not checked.findings:
                     twice = number < expected
                     what = "there twice" if twice else "missing"
                     checked.findings.append(Finding(number if twice else expected, f"is {what}"))
 
-        await self._connection.copy_from_query(
-            _ENTRIES, stretch.begin, stretch.end, output=take, format="binary"
-        )
+        try:
+            await self._connection.copy_from_query(
+                _ENTRIES, stretch.begin, stretch.end, output=take, format="binary"
+            )
+        except ValueError as error:
+            checked.findings.append(Finding(stretch.begin + len(leaves), f"cannot be read: {error}"))
         checked.entries = len(leaves)
         if not checked.findings and len(leaves) < stretch.end - stretch.begin:
             checked.findings.append(Finding(stretch.begin + len(leaves), "is missing"))

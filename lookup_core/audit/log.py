@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from lookup_core.audit import tiles
@@ -29,8 +30,16 @@ SELECT level, tile, hashes FROM register.audit_tile JOIN unnest($1::smallint[], 
 USING (level, tile)
 """
 _ROOTS: Final = _TILES.replace("hashes", "root", 1)
-_SOME: Final = f"{SELECT} WHERE entry_id = ANY($1::bigint[]) ORDER BY entry_id"
-_FOLLOWING: Final = f"{SELECT} WHERE entry_id >= $1 ORDER BY entry_id LIMIT $2"
+_SOME: Final = f"{SELECT} WHERE entry_id = ANY($1::bigint[]) AND at >= $2 AND at < $3 ORDER BY entry_id"
+_FOLLOWING: Final = f"{SELECT} WHERE entry_id >= $1 AND at >= $3 ORDER BY entry_id LIMIT $2"
+_AROUND: Final = """
+SELECT coalesce((SELECT made_at FROM register.audit_checkpoint WHERE size <= $1 ORDER BY size DESC LIMIT 1)
+                - interval '1 day', '2000-01-01Z') AS after,
+       coalesce((SELECT made_at FROM register.audit_checkpoint WHERE size > $2 ORDER BY size LIMIT 1)
+                + interval '1 day', '9999-01-01Z') AS before
+"""
+"""When entries were written, as the checkpoints before and after them have it: of seven years, a month or two."""
+EVER: Final = (datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 _CHECKPOINT: Final = """
 SELECT note || coalesce((SELECT string_agg(line, '' ORDER BY witness) FROM register.audit_cosignature AS said
                          WHERE said.size = made.size), '') AS note, made.size
@@ -70,12 +79,17 @@ class Log:
         return Head(row["size"], row["sealed"], row["origin"] or "")
 
     async def entry(self, number: int) -> AuditEntry | None:
-        rows = await self.connection.fetch(_SOME, [number])
+        rows = await self._rows([number])
         return _entry(rows[0]) if len(rows) == 1 else None
 
     async def following(self, first: int, count: int) -> Sequence[AuditEntry]:
         """Up to `count` entries from `first` on. Raises LogBroken for a gap."""
-        rows = await self.connection.fetch(_FOLLOWING, first, count)
+        there = min((await self.head()).size - first, count)
+        after, _ = await self._around(first, first)
+        rows = await self.connection.fetch(_FOLLOWING, first, count, after)
+        if [row["entry_id"] for row in rows[:there]] != list(range(first, first + there)):
+            # Some clock was a day away from the others: look everywhere before anything is called missing.
+            rows = await self.connection.fetch(_FOLLOWING, first, count, EVER[0])
         for number, row in enumerate(rows, first):
             if row["entry_id"] != number:
                 raise LogBroken(f"entry {number} is missing or there twice")
@@ -134,6 +148,16 @@ class Log:
         except KeyError as missing:
             raise LogBroken(f"{missing} is missing") from None
 
+    async def _rows(self, numbers: list[int]) -> Sequence[Any]:
+        """The rows of some entries, wherever they are."""
+        bounds = await self._around(min(numbers), max(numbers))
+        rows: Sequence[Any] = await self.connection.fetch(_SOME, numbers, *bounds)
+        return rows if len(rows) == len(numbers) else await self.connection.fetch(_SOME, numbers, *EVER)
+
+    async def _around(self, first: int, last: int) -> tuple[datetime, datetime]:
+        row = await self.connection.fetchrow(_AROUND, first, last)
+        return row["after"], row["before"]
+
     async def _read(self, query: str, keys: Collection[Key]) -> dict[Key, bytes]:
         if not keys:
             return {}
@@ -143,7 +167,7 @@ class Log:
     async def _leaves(self, numbers: Collection[int]) -> dict[int, bytes]:
         if not numbers:
             return {}
-        rows = await self.connection.fetch(_SOME, list(numbers))
+        rows = await self._rows(list(numbers))
         if len(rows) != len(numbers):
             raise LogBroken(f"entries are missing or there twice after {min(numbers)}")
         return {row["entry_id"]: leaf_hash(_entry(row).canonical()) for row in rows}

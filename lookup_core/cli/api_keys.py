@@ -11,6 +11,7 @@ from lookup_core.cli.addresses import registrar
 from lookup_core.cli.credentials import ADMIN_KEY, key
 from lookup_core.cli.exits import CommandFailed, ExitCode
 from lookup_core.cli.output import Json, table, tell
+from lookup_core.domain.pairwise import TokenKind as Tokens
 from lookup_core.domain.scope import KNOWN
 from nser.access.v1 import access_pb2, access_pb2_grpc
 
@@ -32,6 +33,12 @@ def create(
     people_limit: Annotated[
         int, typer.Option(min=1, max=10_000_000, help="People a second, in batches and streams.")
     ] = 20_000,
+    tokens: Annotated[
+        Tokens | None,
+        typer.Option(
+            help="By which tokens the operator knows people, chosen with its first key: global is the default."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a key for an operator and print its secret, this once."""
@@ -41,6 +48,9 @@ def create(
         scopes=_scopes(scopes),
         requests_per_second=limit,
         people_per_second=people_limit,
+        token_kind=access_pb2.TokenKind.Value(
+            f"TOKEN_KIND_{'UNSPECIFIED' if tokens is None else tokens.name}"
+        ),
     )
     from lookup_core.cli.connection import Connection
 
@@ -149,6 +159,7 @@ def _values(made: access_pb2.Key) -> dict[str, Any]:
         "scopes": list(made.scopes),
         "requests_per_second": made.requests_per_second,
         "people_per_second": made.people_per_second,
+        "token_kind": words.word(access_pb2.TokenKind, made.token_kind, "TOKEN_KIND_"),
         "state": words.word(access_pb2.KeyState, made.state, "KEY_STATE_"),
         "created_at": made.created_at.ToDatetime(UTC).isoformat(),
     }

@@ -12,6 +12,7 @@ NSER_WRITE: Final = "nser:write"
 NSER_ADMIN: Final = "nser:admin"
 BST_READ: Final = "bst:read"
 BST_WRITE: Final = "bst:write"
+AUDIT_READ: Final = "audit:read"
 CHECK_PREVIOUS: Final = "check:previous"
 """Beside NOT_EXCLUDED, tells whether the person was excluded before (the flag PREVIOUSLY_EXCLUDED)."""
 
@@ -22,6 +23,7 @@ KNOWN: Final = frozenset(
         NSER_ADMIN,
         BST_READ,
         BST_WRITE,
+        AUDIT_READ,
         CHECK_PREVIOUS,
         "check:exclusion",
         "check:marketing",
@@ -35,9 +37,9 @@ KNOWN: Final = frozenset(
     }
 )
 
-# Whoever may administer the register may also read and write it, and work with tokens.
+# Whoever may administer the register may also read and write it, read its audit log, and work with tokens.
 _CONTAINED: Final[Mapping[str, frozenset[str]]] = {
-    NSER_ADMIN: frozenset({NSER_READ, NSER_WRITE, BST_READ, BST_WRITE}),
+    NSER_ADMIN: frozenset({NSER_READ, NSER_WRITE, BST_READ, BST_WRITE, AUDIT_READ}),
 }
 
 _FOR_PURPOSE: Final[Mapping[Purpose, tuple[str, ...]]] = {

@@ -162,6 +162,18 @@ class KeyNotFound(Refused):
         super().__init__("The register has no API key with this id.", field=field)
 
 
+class EntryNotFound(Refused):
+    """The audit log has no such entry, or none under a checkpoint."""
+
+    reason, code, http = "AUDIT_ENTRY_NOT_FOUND", "NOT_FOUND", 404
+
+    def __init__(self, field: str = "entry") -> None:
+        super().__init__(
+            "The audit log has no such entry, or none that is under a checkpoint yet. New ones are after some seconds.",
+            field=field,
+        )
+
+
 class RevisionFromOtherStore(Refused):
     """A revision token of another register, or of this one before a restore."""
 

@@ -1,8 +1,9 @@
 """The key ring: every secret of the register, and the part of it that replicas get.
 
-Replicas hold what they need to answer (blind sub-keys, feed, revision and API-key secrets) and nothing that
-decrypts personal data or mints a token. Losing the ring loses the register: it is backed up apart from the
-database. How the ring lies on a disk, and what seals it there, is `ring_file.py`'s; this module refuses to write one.
+Replicas hold what they need to answer (blind and pairing sub-keys, feed, revision and API-key secrets) and nothing
+that decrypts personal data or mints a global token; ADR 0015 says what the pairing sub-keys give away. Losing the
+ring loses the register: it is backed up apart from the database. How the ring lies on a disk, and what seals it
+there, is `ring_file.py`'s; this module refuses to write one.
 """
 
 import json
@@ -24,7 +25,7 @@ from lookup_core.kernel.key_strength import KEY_BYTES, weaknesses
 from lookup_core.kernel.secret_file import read_secret, write_secret
 
 _RING_FORMAT: Final = "nser-keyring-2"
-_REPLICA_FORMAT: Final = "nser-replica-keys-1"
+_REPLICA_FORMAT: Final = "nser-replica-keys-2"
 _REPLICA_VARIABLE: Final = "NSER_REPLICA_KEYS_FILE"
 _REPLICA_MADE_BY: Final = "`nser keys replica-keys` makes it from the key ring."
 
@@ -34,70 +35,6 @@ Part = TypeVar("Part")
 def derive(root: bytes, purpose: str) -> bytes:
     """Derive a key of 32 bytes for one purpose (HKDF-SHA-256, RFC 5869)."""
     return HKDF(SHA256(), KEY_BYTES, salt=None, info=purpose.encode("ascii")).derive(root)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class ReplicaKeys:
-    """What a replica holds. No key in it decrypts personal data or mints a token."""
-
-    blind: BlindKeys
-    feed: bytes
-    revision: bytes
-    pepper: bytes
-
-    def __post_init__(self) -> None:
-        _check_lengths(self.feed, self.revision, self.pepper)
-
-    def __repr__(self) -> str:
-        return "[secret]"
-
-    @property
-    def snapshot(self) -> bytes:
-        """The key of this replica's snapshot files: another one when any key that their content depends on changes."""
-        root = self.blind.phone + self.blind.document + self.feed + self.pepper
-        return derive(root, f"nser/replica/snapshot/{self.blind.version}")
-
-    def save(self, path: Path) -> None:
-        """Write it to a file of mode 0600, over an older one: it can always be made again from the ring."""
-        written = {
-            "format": _REPLICA_FORMAT,
-            "blind": {
-                "version": self.blind.version,
-                "phone": _text(self.blind.phone),
-                "document": _text(self.blind.document),
-            },
-            "feed": _text(self.feed),
-            "revision": _text(self.revision),
-            "pepper": _text(self.pepper),
-        }
-        write_secret(path, json.dumps(written, indent=1).encode(), replace=True)
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read it. Raises SettingsRefused when it is missing, damaged or readable by others."""
-        content = read_secret(path, _REPLICA_VARIABLE, _REPLICA_MADE_BY)
-        try:
-            read = _parsed(content, _REPLICA_FORMAT)
-            blind = read["blind"]
-            keys = BlindKeys(int(blind["version"]), _bytes(blind["phone"]), _bytes(blind["document"]))
-            loaded = cls(keys, _bytes(read["feed"]), _bytes(read["revision"]), _bytes(read["pepper"]))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise SettingsRefused(
-                f"{_REPLICA_VARIABLE}: {path} is damaged or not a file of this kind. {_REPLICA_MADE_BY}"
-            ) from None
-        if weak := weaknesses(loaded.named()):
-            raise SettingsRefused(
-                *(f"{_REPLICA_VARIABLE}: {path}: {each} {_REPLICA_MADE_BY}" for each in weak)
-            )
-        return loaded
-
-    def named(self) -> Iterator[tuple[str, bytes]]:
-        """Every key with its name, for those who check them."""
-        yield "blind phone", self.blind.phone
-        yield "blind document", self.blind.document
-        yield "feed", self.feed
-        yield "revision", self.revision
-        yield "pepper", self.pepper
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -127,6 +64,12 @@ class Versions:
         """The key of one version. Raises KeyError when the ring does not have it."""
         return self.keys[version]
 
+    @property
+    def newest_first(self) -> tuple[bytes, ...]:
+        """Every key: the one in use, then the others from the highest version down."""
+        others = sorted((version for version in self.keys if version != self.active), reverse=True)
+        return tuple(self.keys[version] for version in (self.active, *others))
+
     def with_new(self) -> Self:
         """The same keys and a new one beside them, in use from now on. What the older ones made stays readable."""
         version = max(self.keys) + 1
@@ -142,6 +85,75 @@ class Versions:
     def read(cls, written: Mapping[str, Any]) -> Self:
         keys = {int(version): _bytes(key) for version, key in written["keys"].items()}
         return cls(MappingProxyType(keys), int(written["active"]))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ReplicaKeys:
+    """What a replica holds. No key in it decrypts personal data or mints a global token."""
+
+    blind: BlindKeys
+    feed: bytes
+    revision: bytes
+    pepper: bytes
+    pairing: Versions
+
+    def __post_init__(self) -> None:
+        _check_lengths(self.feed, self.revision, self.pepper)
+
+    def __repr__(self) -> str:
+        return "[secret]"
+
+    @property
+    def snapshot(self) -> bytes:
+        """The key of this replica's snapshot files: another one when any key that their content depends on changes."""
+        root = self.blind.phone + self.blind.document + self.feed + self.pepper
+        return derive(root, f"nser/replica/snapshot/{self.blind.version}")
+
+    def save(self, path: Path) -> None:
+        """Write it to a file of mode 0600, over an older one: it can always be made again from the ring."""
+        written = {
+            "format": _REPLICA_FORMAT,
+            "blind": {
+                "version": self.blind.version,
+                "phone": _text(self.blind.phone),
+                "document": _text(self.blind.document),
+            },
+            "feed": _text(self.feed),
+            "revision": _text(self.revision),
+            "pepper": _text(self.pepper),
+            "pairing": self.pairing.written(),
+        }
+        write_secret(path, json.dumps(written, indent=1).encode(), replace=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read it. Raises SettingsRefused when it is missing, damaged or readable by others."""
+        content = read_secret(path, _REPLICA_VARIABLE, _REPLICA_MADE_BY)
+        try:
+            read = _parsed(content, _REPLICA_FORMAT)
+            blind = read["blind"]
+            keys = BlindKeys(int(blind["version"]), _bytes(blind["phone"]), _bytes(blind["document"]))
+            feed, revision, pepper = (_bytes(read[name]) for name in ("feed", "revision", "pepper"))
+            loaded = cls(keys, feed, revision, pepper, Versions.read(read["pairing"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise SettingsRefused(
+                f"{_REPLICA_VARIABLE}: {path} is damaged or not a file of this kind. {_REPLICA_MADE_BY}"
+            ) from None
+        if weak := weaknesses(loaded.named()):
+            raise SettingsRefused(
+                *(f"{_REPLICA_VARIABLE}: {path}: {each} {_REPLICA_MADE_BY}" for each in weak)
+            )
+        return loaded
+
+    def named(self) -> Iterator[tuple[str, bytes]]:
+        """Every key with its name, for those who check them."""
+        yield "blind phone", self.blind.phone
+        yield "blind document", self.blind.document
+        yield "feed", self.feed
+        yield "revision", self.revision
+        yield "pepper", self.pepper
+        for version, key in self.pairing.keys.items():
+            yield f"pairing {version}", key
 
 
 VERSIONED: Final = ("blind_roots", "bst_salt", "pairing", "audit_signing", "receipt_signing", "webhook")
@@ -205,9 +217,17 @@ class KeyRing:
             derive(root, f"nser/blind/document/{version}"),
         )
 
+    @property
+    def pairing_keys(self) -> Versions:
+        """What each operator's keys are derived from, on both sides: by version, and not the roots themselves."""
+        keys = {
+            version: derive(root, f"nser/pairing/{version}") for version, root in self.pairing.keys.items()
+        }
+        return Versions(MappingProxyType(keys), self.pairing.active)
+
     def replica_keys(self) -> ReplicaKeys:
         """The part that replicas get."""
-        return ReplicaKeys(self.blind, self.feed, self.revision, self.pepper)
+        return ReplicaKeys(self.blind, self.feed, self.revision, self.pepper, self.pairing_keys)
 
     def with_new(self, purpose: str) -> Self:
         """The ring with a new version of one of VERSIONED in use."""

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from lookup_core.domain.bst import Token, format_token, parse_token
 from lookup_core.domain.exclusion import State
-from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, Revision
+from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, Revision
+from lookup_core.domain.pairwise import Holder, TokenKind
 from lookup_core.domain.period import Period, Term
 from lookup_core.registrar.store.rows import HeldExclusion, HeldKey
 
@@ -37,10 +38,11 @@ class Answer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """One exclusion as it stands at `revision`."""
+    """One exclusion as it stands at `revision`. Token and holder are the register's; `rpc/` shows the caller's own."""
 
     id: ExclusionId
     token: Token | None
+    holder: Holder
     state: State
     period: Period
     term: Term
@@ -54,6 +56,7 @@ class Registered:
         return cls(
             id=exclusion.id,
             token=held.token,
+            holder=Holder(exclusion.person_no, held.pairwise_generation),
             state=exclusion.state,
             period=exclusion.period,
             term=exclusion.term,
@@ -71,6 +74,8 @@ class Registered:
         return _written(
             id=str(self.id),
             bst=None if self.token is None else format_token(self.token),
+            person_no=self.holder.person_no,
+            generation=self.holder.generation,
             state=self.state,
             period=self.period,
             effective_at=self.term.effective_at.isoformat(),
@@ -87,6 +92,7 @@ class Registered:
         return cls(
             id=ExclusionId(UUID(held["id"])),
             token=None if held["bst"] is None else parse_token(held["bst"]),
+            holder=Holder(PersonNo(held["person_no"]), held["generation"]),
             state=State(held["state"]),
             period=Period(held["period"]),
             term=Term(
@@ -131,6 +137,7 @@ class ShownKey:
     people_per_second: int
     is_active: bool  # whether a call with it may come in
     created_at: datetime
+    token_kind: TokenKind  # the operator's
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +165,7 @@ class KeyRecorded(ShownKey):
         held["operator_id"] = OperatorId(UUID(held["operator_id"]))
         held["created_at"] = datetime.fromisoformat(held["created_at"])
         held["scopes"] = tuple(held["scopes"])
+        held["token_kind"] = TokenKind(held["token_kind"])
         return cls(**held)
 
 
@@ -171,6 +179,7 @@ def shown(key: HeldKey) -> ShownKey:
         people_per_second=key.people_per_second,
         is_active=key.is_accepted,
         created_at=key.created_at,
+        token_kind=key.operator.token_kind,
     )
 
 

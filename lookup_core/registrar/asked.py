@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lookup_core.domain.ids import OperatorId, RequestId
+from lookup_core.domain.pairwise import TokenKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Caller:
     origin: str
     correlation_id: str
     until_s: float | None = None  # on the event loop's clock; None: no deadline
+    token_kind: TokenKind = TokenKind.GLOBAL  # by which the operator knows people
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ _COLUMNS: Final = {
         *("person_no", "kek_id", "wrapped_key", "version", "phone", "document", "date_of_birth"),
         *("first_name", "last_name", "manifest"),
     ),
-    "bst_token": ("token", "person_no", "created_at"),
+    "bst_token": ("token", "version", "salt_version", "person_no", "created_at"),
     "bst_mapping": ("token", "kind", "blind", "key_version"),
     "exclusion": (
         *(
@@ -114,7 +114,7 @@ class _Person:
             person_no=self.number,
             phones=phones,
             documents=documents,
-            token=self.token,
+            token=self.token.raw,
             risk_level=exclusion_pb2.RISK_LEVEL_UNKNOWN,
         )
         return feed_pb2.Statement(person=person)
@@ -256,10 +256,11 @@ def _token(ring: KeyRing, identifiers: Iterable[tuple[str, BlindIndex]], at: dat
 def _write_person(rows: _Rows, ring: KeyRing, person: _Person, at: datetime) -> None:
     version = ring.blind_version
     rows.add("person", person.number)
-    rows.add("bst_token", person.token, person.number, at)
+    token = person.token
+    rows.add("bst_token", token.raw, token.version, ring.bst_salt.active, person.number, at)
     for kind, blind in person.identifiers:
         rows.add("identifier", kind, blind, version, person.number)
-        rows.add("bst_mapping", person.token, kind, blind, version)
+        rows.add("bst_mapping", token.raw, kind, blind, version)
     entry = person.entry
     if entry.period is None:
         return  # a token alone stores blind indexes only

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lookup_core.domain.ids import KeyId, OperatorId
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.domain.scope import KNOWN
 from lookup_core.kernel import apikey
 from lookup_core.kernel.clock import Clock
@@ -33,17 +34,18 @@ PEOPLE_PER_SECOND: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """What a key is to be. A budget of 0 means the default."""
+    """What a key is to be. A budget of 0 means the default; no kind of token means what the operator has."""
 
     operator: str
     scopes: Sequence[str]
     requests_per_second: int = 0
     people_per_second: int = 0
+    token_kind: TokenKind | None = None
 
     def fields(self) -> list[str]:
         """What makes two of them the same one; the order of scopes says nothing."""
         budgets = (str(self.requests_per_second), str(self.people_per_second))
-        return [self.operator, " ".join(sorted(set(self.scopes))), *budgets]
+        return [self.operator, " ".join(sorted(set(self.scopes))), *budgets, self.token_kind or ""]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -82,8 +84,18 @@ class CreateKey:
     async def enter(
         self, tx: Transaction, new: NewKey, key_id: KeyId, mac: bytes, asked: Asked
     ) -> KeyRecorded:
-        """Enter a key whose id and MAC are chosen. Raises Moved when the id is taken."""
-        operator = await tx.operator_named(new.operator.strip(), OperatorId(new_id()))
+        """Enter a key whose id and MAC are chosen.
+
+        Raises Moved when the id is taken, InvalidRequest for another kind of token than the operator has.
+        """
+        kind = new.token_kind or TokenKind.GLOBAL
+        operator = await tx.operator_named(new.operator.strip(), OperatorId(new_id()), kind)
+        if new.token_kind not in (None, operator.token_kind):
+            raise InvalidRequest(
+                "token_kind",
+                f"This operator has {operator.token_kind} tokens: that was chosen with its first key and is never "
+                "changed. Leave token_kind out. Nothing was saved.",
+            )
         key = HeldKey(
             key_id=key_id,
             mac=mac,

@@ -62,7 +62,7 @@ class RegisterExclusion:
         self._recording = recording
         self._ledger = ledger
         self._secrets = secrets
-        self._mint = Mint(lambda: secrets.ring.bst_salt.current)
+        self._mint = Mint(lambda: secrets.ring.bst_salt)
         self._clock = clock
 
     async def __call__(self, registration: Registration, asked: Asked) -> Registered:
@@ -85,7 +85,12 @@ class RegisterExclusion:
         change = statements.change(statements.of_person(person), statements.of_exclusion(exclusion))
         revised = await self._ledger.take(tx, change)  # the counter, last
         held = HeldExclusion(
-            exclusion, person.token, registration.channel, registration.county, revised.revision
+            exclusion=exclusion,
+            token=person.token,
+            channel=registration.channel,
+            county=registration.county,
+            revision=revised.revision,
+            pairwise_generation=person.pairwise_generation,
         )
         return await self._save(tx, held, revised, asked)
 

@@ -18,6 +18,7 @@ from lookup_core.domain.identity import Identity
 from lookup_core.domain.ids import KeyId, RequestId
 from lookup_core.kernel import apikey
 from lookup_core.kernel.keyring import KeyRing, derive
+from lookup_core.kernel.pairing import Pairing
 from lookup_core.kernel.ring_in_use import RingInUse
 from lookup_core.registrar.people.identifiers import Identifier, Identifiers, Kind
 
@@ -33,6 +34,7 @@ class Secrets:
     request_digest: bytes
     page_token: bytes
     api_key_root: bytes
+    pairing: Pairing
     environment: str
 
     def __repr__(self) -> str:
@@ -54,6 +56,7 @@ class Secrets:
             request_digest=derive(ring.request, "nser/request-digest/1"),
             page_token=derive(ring.request, "nser/page-token/1"),
             api_key_root=derive(ring.request, "nser/api-key-root/1"),
+            pairing=Pairing(ring.pairing_keys.newest_first),
             environment=environment,
         )
 

@@ -39,13 +39,16 @@ from lookup_core.registrar.get_exclusion import GetExclusion
 from lookup_core.registrar.grants import Grants
 from lookup_core.registrar.list_keys import ListKeys
 from lookup_core.registrar.metrics import Metrics
+from lookup_core.registrar.people.pairwise import ShownTokens
 from lookup_core.registrar.postgres_readings import PostgresReadings
+from lookup_core.registrar.prove_entries import ProveEntries
 from lookup_core.registrar.receipt_proofs import Prover, ReceiptKeys
 from lookup_core.registrar.recording import Ledger, Recording
 from lookup_core.registrar.register_exclusion import RegisterExclusion
 from lookup_core.registrar.revoke_key import RevokeKey
 from lookup_core.registrar.rotate_personal_data import RotatePersonalData
 from lookup_core.registrar.rpc.access import AccessService
+from lookup_core.registrar.rpc.audit import AuditService
 from lookup_core.registrar.rpc.bst import BstService
 from lookup_core.registrar.rpc.interceptors.authentication import Authentication
 from lookup_core.registrar.rpc.interceptors.door import Door
@@ -63,7 +66,7 @@ from lookup_core.registrar.store.postgres import PostgresStore
 from lookup_core.registrar.store.upkeep import Upkeep
 from lookup_core.registrar.validate_token import ValidateToken
 from nser.access.v1 import access_pb2_grpc
-from nser.audit.v1 import receipts_pb2_grpc
+from nser.audit.v1 import audit_pb2_grpc, receipts_pb2_grpc
 from nser.bst.v1 import bst_pb2_grpc
 from nser.register.v1 import register_pb2_grpc
 
@@ -259,13 +262,17 @@ class Registrar:
             shred=ShredPersonalData(recording, ledger, self.clock),
         )
         generate = GenerateToken(self.store, ledger, secrets, self.clock)
+        validate = ValidateToken(self.store, ShownTokens(secrets.pairing))
         create = CreateKey(recording, ledger, secrets, self.clock)
         digest_key = secrets.request_digest
+        audit_pb2_grpc.add_AuditServiceServicer_to_server(
+            AuditService(ProveEntries(self._pool, reads)), server
+        )
         register_pb2_grpc.add_RegisterServiceServicer_to_server(
-            RegisterService(cases, digest_key, self.seal, self.clock), server
+            RegisterService(cases, secrets, self.seal, self.clock), server
         )
         bst_pb2_grpc.add_BstServiceServicer_to_server(
-            BstService(generate, ValidateToken(self.store), self.seal, self.clock), server
+            BstService(generate, validate, self.seal, self.clock), server
         )
         access_pb2_grpc.add_AccessServiceServicer_to_server(
             AccessService(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from lookup_core.domain.bst import Token, format_token
+from lookup_core.domain.bst import PAIRWISE, Token, format_token
 from lookup_core.domain.ids import ExclusionId, PersonNo
 from lookup_core.kernel.clock import Clock
 from lookup_core.kernel.errors import ExclusionNotFound, InvalidRequest
@@ -43,7 +43,7 @@ class Shredding:
     @property
     def subject(self) -> str:
         """As the caller named them; the audit log has it under this."""
-        return format_token(self.who) if isinstance(self.who, bytes) else str(self.who)
+        return format_token(self.who) if isinstance(self.who, Token) else str(self.who)
 
     def fields(self) -> list[str]:
         """What makes two shreddings the same one."""
@@ -83,7 +83,12 @@ class ShredPersonalData:
 
 
 async def _person(tx: Transaction, shredding: Shredding) -> PersonNo:
-    if isinstance(shredding.who, bytes):
+    if isinstance(shredding.who, Token):
+        if shredding.who.version == PAIRWISE:
+            raise InvalidRequest(
+                "bst",
+                "A BST-03 says who somebody is to one operator alone. Name the exclusion's id, or the BST-02.",
+            )
         number, field = await tx.person_of_token(shredding.who), "bst"
     else:
         number, field = await tx.person_of(shredding.who), "id"

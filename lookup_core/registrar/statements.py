@@ -10,6 +10,7 @@ from typing import Final
 
 from lookup_core.domain.exclusion import Exclusion
 from lookup_core.domain.outcome import RiskLevel
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.registrar.store.rows import HeldKey, Person
 from nser.feed.v1 import feed_pb2
 from nser.type.v1 import exclusion_pb2
@@ -31,13 +32,14 @@ def of_person(person: Person) -> feed_pb2.Statement:
             person_no=person.number,
             phones=person.phones,
             documents=person.documents,
-            token=person.token or b"",
-            rotated_tokens=person.rotated_tokens,
-            revoked_tokens=person.revoked_tokens,
+            token=b"" if person.token is None else person.token.raw,
+            rotated_tokens=[token.raw for token in person.rotated_tokens],
+            revoked_tokens=[token.raw for token in person.revoked_tokens],
             risk_level=_RISK[person.risk_level],
             requires_screening=person.requires_screening,
             last_assessment_ms=0 if assessed is None else int(assessed.timestamp() * 1000),
             previously_excluded=person.previously_excluded,
+            pairwise_generation=person.pairwise_generation,
         )
     )
 
@@ -60,5 +62,6 @@ def of_key(key: HeldKey) -> feed_pb2.Statement:
             requests_per_second=key.requests_per_second,
             people_per_second=key.people_per_second,
             active=key.is_accepted,
+            has_pairwise_tokens=key.operator.token_kind is TokenKind.PAIRWISE,
         )
     )

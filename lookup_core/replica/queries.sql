@@ -51,7 +51,7 @@ UPDATE register.replica SET released = true WHERE replica_id = $1
 SELECT store_id, revision, digest, key_version FROM register.head
 
 -- name: load_person
-SELECT person_no, risk_level, requires_screening, last_assessment_ms FROM register.load_person
+SELECT person_no, risk_level, requires_screening, last_assessment_ms, pairwise_generation FROM register.load_person
 
 -- name: load_identifier
 SELECT person_no, is_phone, blind FROM register.load_identifier
@@ -63,7 +63,8 @@ SELECT person_no, token, state FROM register.load_token
 SELECT person_no, exclusion_id, is_released FROM register.load_exclusion
 
 -- name: load_keys
-SELECT key_id, mac, operator_id, scopes, requests_per_second, people_per_second, active FROM register.feed_key
+SELECT key_id, mac, operator_id, scopes, requests_per_second, people_per_second, active, has_pairwise_tokens
+FROM register.feed_key
 
 -- name: log_segment
 -- First in the transaction that stores a segment's entries: who finds the row there has nothing to store. Nothing comes

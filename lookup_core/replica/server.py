@@ -239,6 +239,7 @@ class Replica:
                 document_key=keys.blind.document,
                 revision_key=keys.revision,
                 pepper=keys.pepper,
+                pairing=list(keys.pairing.newest_first),
                 redis_url=self._settings.redis_url,
                 replica=str(self.replica_id),
                 log=self._log,

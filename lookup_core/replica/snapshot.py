@@ -70,4 +70,5 @@ def _put_key(index: Index, row: asyncpg.Record) -> None:
         requests_per_second=row["requests_per_second"],
         people_per_second=row["people_per_second"],
         active=row["active"],
+        has_pairwise_tokens=row["has_pairwise_tokens"],
     )

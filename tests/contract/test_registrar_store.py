@@ -76,7 +76,7 @@ async def test_who_knows_a_token_is_kept(desk: Desk) -> None:
     before = await desk.store.look(identifiers, operator_id)
     await desk.generate(wanjiku, operator_id=operator_id)
     after = await desk.store.look(identifiers, operator_id)
-    assert [[each.is_known_to_operator for each in look.tokens.values()] for look in (before, after)] == [
+    assert [[each.known_since is not None for each in look.tokens.values()] for look in (before, after)] == [
         [False],
         [True],
     ]

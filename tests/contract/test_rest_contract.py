@@ -132,9 +132,12 @@ async def test_everything_that_an_answer_can_tell(rest: httpx2.AsyncClient, doub
     assert told["last_assessment"] == "2025-09-15T10:30:00Z"
 
 
-async def test_a_lookup_by_token(rest: httpx2.AsyncClient, double: RegisterDouble) -> None:
-    double.excluded.add("BST-02-ABC")
-    assert (await rest.post("/api/v1/operators/lookup", json={"bst": "BST-02-ABC"})).json()["excluded"]
+@pytest.mark.parametrize("bst", ["BST-02-ABC", "BST-03-ABC"])
+async def test_a_lookup_by_token_of_either_kind(
+    rest: httpx2.AsyncClient, double: RegisterDouble, bst: str
+) -> None:
+    double.excluded.add(bst)
+    assert (await rest.post("/api/v1/operators/lookup", json={"bst": bst})).json()["excluded"]
     assert double.called("Generate") == []
 
 

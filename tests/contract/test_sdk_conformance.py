@@ -434,6 +434,10 @@ async def test_the_other_calls(make_sdk: MakeSdk, double: RegisterDouble) -> Non
     key = await sdk("create_key", operator="Bet Ltd", scopes=["check:exclusion"])
     assert key.secret == "nser_test_k1_secret"
     assert key.secret not in repr(key)
+    own = await sdk("create_key", operator="Own Ltd", scopes=["check:exclusion"], token_kind="pairwise")
+    assert own.token_kind == "pairwise"
+    with pytest.raises(nser_client.InvalidRequest, match="global, pairwise"):
+        await sdk("create_key", operator="Own Ltd", scopes=["check:exclusion"], token_kind="secret")
     assert [(key.key_id, key.active) for key in await sdk("list_keys")] == [("k1", True), ("k2", False)]
     assert not (await sdk("revoke_key", key.key_id)).active
 

@@ -17,6 +17,7 @@ from lookup_core.domain.ids import PersonNo
 from lookup_core.kernel.envelope import EnvelopeBroken, PersonCipher, WrappedKey
 from lookup_core.registrar.people.personal_data import Told
 from lookup_core.registrar.store.reading import PII_COLUMNS
+from tests.support.broken_keys import ForgetsTheManifest
 from tests.support.people import someone
 from tests.support.personal_data import read_back, readable
 from tests.support.registrar_desk import RING, Desk, desk_on
@@ -170,6 +171,15 @@ def test_a_row_reads_back_in_its_place_and_in_no_other(
     for other in set(PII_COLUMNS) - set(fields):
         refused(lambda other=other: cipher.decrypt_row(without | {other: fields[name]}, manifest, version))
         refused(lambda other=other: cipher.decrypt_row(fields | {other: fields[name]}, manifest, version))
+
+
+def test_without_the_manifest_a_field_can_be_cut_off_and_nobody_notices() -> None:
+    key, cipher = PersonCipher.create(RING, PersonNo(7))
+    fields, manifest = cipher.encrypt_row({"phone": "+254712345678", "email": "w@example.com"}, 3)
+    del fields["email"]
+    refused(lambda: cipher.decrypt_row(fields, manifest, 3))
+    broken = ForgetsTheManifest.open(RING, key, PersonNo(7))
+    assert broken.decrypt_row(fields, manifest, 3) == {"phone": "+254712345678"}
 
 
 @given(data=st.data())

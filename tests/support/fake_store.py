@@ -9,7 +9,7 @@ import asyncio
 import copy
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -17,12 +17,14 @@ from lookup_core.domain.bst import Token
 from lookup_core.domain.chain import Digest, genesis
 from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision, StoreId
 from lookup_core.domain.lookup_segment import SealedSegment
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.kernel.errors import AuditUnavailable, StoreUnreachable
 from lookup_core.registrar.people.identifiers import Identifier, Kind
 from lookup_core.registrar.people.which import Holding
 from lookup_core.registrar.store.port import Committed, Moved, Transaction
 from lookup_core.registrar.store.rows import (
     AuditLine,
+    Disclosed,
     Event,
     Head,
     HeldExclusion,
@@ -51,7 +53,7 @@ class Rows:
     exclusions: dict[ExclusionId, HeldExclusion] = field(default_factory=dict)
     terms: list[tuple[ExclusionId, str, Revision]] = field(default_factory=list)
     bound: list[tuple[ExclusionId, OperatorId]] = field(default_factory=list)
-    disclosed: set[tuple[Token, OperatorId]] = field(default_factory=set)
+    disclosed: dict[tuple[Token, OperatorId], datetime] = field(default_factory=dict)
     operators: dict[str, HeldOperator] = field(default_factory=dict)
     keys: dict[KeyId, HeldKey] = field(default_factory=dict)
     requests: dict[RequestId, KeptAnswer] = field(default_factory=dict)
@@ -107,6 +109,11 @@ class FakeStore:
                 return "revoked"
         return None
 
+    async def pairwise_generation(self, number: PersonNo) -> int | None:
+        self._check_there()
+        person = self.rows.people.get(number)
+        return None if person is None else person.pairwise_generation
+
     async def look(self, identifiers: Collection[Identifier], operator_id: OperatorId | None) -> Look:
         self._check_there()
         holdings = holdings_in(self.rows, identifiers)
@@ -114,8 +121,10 @@ class FakeStore:
         for holding in holdings:
             person = self.rows.people[holding.person_no]
             if person.token is not None and person.token_created_at is not None:
-                known = operator_id is None or (person.token, operator_id) in self.rows.disclosed
-                tokens[person.number] = LiveToken(person.token, person.token_created_at, known)
+                since = None if operator_id is None else self.rows.disclosed.get((person.token, operator_id))
+                tokens[person.number] = LiveToken(
+                    person.token, person.token_created_at, since, person.pairwise_generation
+                )
         return Look(self.rows.head.revision, holdings, tokens)
 
     async def count(self, group_by: str, from_date: date | None, to_date: date | None) -> Mapping[str, int]:
@@ -205,8 +214,15 @@ class FakeTransaction:
             )
         return {each.token for each in taken}
 
-    async def disclose(self, tokens: Collection[Token], operator_id: OperatorId) -> None:
-        self._rows.disclosed |= {(token, operator_id) for token in tokens}
+    async def disclose(self, tokens: Collection[Token], operator_id: OperatorId) -> Mapping[Token, Disclosed]:
+        new = {token for token in tokens if (token, operator_id) not in self._rows.disclosed}
+        self._rows.disclosed |= {(token, operator_id): datetime.now(UTC) for token in new}
+        return {token: Disclosed(self._rows.disclosed[token, operator_id], token in new) for token in tokens}
+
+    async def turn_generation(self, number: PersonNo) -> None:
+        self._before_the_counter()
+        person = self._rows.people[number]
+        self._rows.people[number] = replace(person, pairwise_generation=person.pairwise_generation + 1)
 
     async def personal_data(self, number: PersonNo) -> SealedPerson | None:
         return self._rows.pii.get(number)
@@ -237,9 +253,9 @@ class FakeTransaction:
         self._rows.exclusions[held.exclusion.id] = held
         self._rows.terms.append((held.exclusion.id, str(held.exclusion.period), held.revision))
 
-    async def operator_named(self, name: str, new_id: OperatorId) -> HeldOperator:
+    async def operator_named(self, name: str, new_id: OperatorId, kind: TokenKind) -> HeldOperator:
         self._before_the_counter()
-        return self._rows.operators.setdefault(name, HeldOperator(new_id, name, is_active=True))
+        return self._rows.operators.setdefault(name, HeldOperator(new_id, name, True, kind))
 
     async def enter_key(self, key: HeldKey) -> bool:
         if key.key_id in self._rows.keys:

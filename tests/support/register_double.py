@@ -366,7 +366,7 @@ class _Bst(bst_pb2_grpc.BstServiceServicer):
             return scripted
         if request.bst in self.double.tokens.values():
             return bst_pb2.ValidateResponse(valid=True, status=bst_pb2.TOKEN_STATUS_LIVE)
-        malformed = not request.bst.startswith("BST-02-")
+        malformed = not request.bst.startswith(("BST-02-", "BST-03-"))
         status = bst_pb2.TOKEN_STATUS_MALFORMED if malformed else bst_pb2.TOKEN_STATUS_UNKNOWN
         return bst_pb2.ValidateResponse(valid=False, status=status, reason="The register does not know it.")
 
@@ -379,7 +379,11 @@ class _Access(access_pb2_grpc.AccessServiceServicer):
         if scripted := await self.double.enter("CreateKey", request, context, "nser:admin"):
             return scripted
         key = access_pb2.Key(
-            key_id="k1", operator=request.operator, scopes=request.scopes, state=access_pb2.KEY_STATE_ACTIVE
+            key_id="k1",
+            operator=request.operator,
+            scopes=request.scopes,
+            state=access_pb2.KEY_STATE_ACTIVE,
+            token_kind=request.token_kind or access_pb2.TOKEN_KIND_GLOBAL,
         )
         return access_pb2.CreateKeyResponse(key=key, secret="nser_test_k1_secret")
 

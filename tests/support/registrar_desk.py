@@ -31,6 +31,7 @@ from lookup_core.registrar.generate_token import Generated, GenerateToken
 from lookup_core.registrar.get_exclusion import GetExclusion
 from lookup_core.registrar.list_keys import KeysWanted, ListKeys
 from lookup_core.registrar.pages import Page
+from lookup_core.registrar.people.pairwise import ShownTokens
 from lookup_core.registrar.people.personal_data import Told
 from lookup_core.registrar.people.tokens import Nonce, fresh_nonce
 from lookup_core.registrar.recording import Acknowledgement, Ledger, Recording
@@ -41,7 +42,7 @@ from lookup_core.registrar.store.founding import found
 from lookup_core.registrar.store.pool import borrowed, open_pool
 from lookup_core.registrar.store.port import Store
 from lookup_core.registrar.store.postgres import PostgresStore
-from lookup_core.registrar.validate_token import ValidateToken
+from lookup_core.registrar.validate_token import Validated, ValidateToken
 from tests.support.people import Someone, someone
 from tests.support.services import Database
 
@@ -89,7 +90,7 @@ class Desk:
         self._list_keys = ListKeys(self.store, self.secrets, reads)
         self._get = GetExclusion(self.store, reads)
         self.count = CountExclusions(self.store, self.clock)
-        self.validate = ValidateToken(self.store)
+        self._validate = ValidateToken(self.store, ShownTokens(self.secrets.pairing))
         self._generate = GenerateToken(self.store, ledger, self.secrets, self.clock, self.nonce)
 
     def asked(
@@ -127,6 +128,9 @@ class Desk:
 
     async def get(self, exclusion_id: ExclusionId) -> Registered:
         return await self._get(exclusion_id, self.caller)
+
+    async def validate(self, text: str, **caller: Any) -> Validated:
+        return await self._validate(text, a_caller(**caller) if caller else self.caller)
 
     async def generate(self, identity: Identity, **caller: Any) -> Generated:
         return await self._generate(identity, a_caller(**caller) if caller else self.caller)

@@ -16,6 +16,7 @@ from lookup_core.registrar.bootstrap import Setup
 from lookup_core.registrar.create_key import NewKey
 from lookup_core.registrar.server import Registrar
 from nser.access.v1 import access_pb2_grpc
+from nser.audit.v1 import audit_pb2_grpc
 from nser.bst.v1 import bst_pb2_grpc
 from nser.register.v1 import register_pb2_grpc
 from tests.support.registrar_desk import RING, a_request_id
@@ -35,6 +36,7 @@ class RunningRegistrar:
     def __post_init__(self) -> None:
         self.register = register_pb2_grpc.RegisterServiceStub(self.channel)
         self.bst = bst_pb2_grpc.BstServiceStub(self.channel)
+        self.audit = audit_pb2_grpc.AuditServiceStub(self.channel)
         self.access = access_pb2_grpc.AccessServiceStub(self.channel)
 
     async def key(self, *scopes: str, operator: str = "Simba Bet") -> tuple[tuple[str, str], ...]:

@@ -14,6 +14,7 @@ from nser_client.answers import ApiKey, Exclusion, GeneratedToken, Stats, StatsC
 from nser_client.client import AsyncClient, Client
 from nser_client.decision import UNKNOWN_ANSWER, Decision
 from nser_client.errors import (
+    AuditEntryNotFound,
     AuditUnavailable,
     BatchTooLarge,
     Conflict,
@@ -62,6 +63,7 @@ from nser_client.vocabulary import (
     Purpose,
     RiskLevel,
     StatsGroup,
+    TokenKind,
     TokenStatus,
 )
 
@@ -69,6 +71,7 @@ __all__ = [
     "UNKNOWN_ANSWER",
     "ApiKey",
     "AsyncClient",
+    "AuditEntryNotFound",
     "AuditUnavailable",
     "Basis",
     "BatchTooLarge",
@@ -122,6 +125,7 @@ __all__ = [
     "StoreUnreachable",
     "Subject",
     "Tls",
+    "TokenKind",
     "TokenStatus",
     "TokenValidity",
     "Unavailable",

@@ -12,7 +12,7 @@ from nser.access.v1 import access_pb2
 from nser.bst.v1 import bst_pb2
 from nser.register.v1 import register_pb2
 from nser_client.errors import InternalFault
-from nser_client.vocabulary import Channel, ExclusionState, Period, TokenStatus, word_of
+from nser_client.vocabulary import Channel, ExclusionState, Period, TokenKind, TokenStatus, word_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,7 @@ class ApiKey:
     people_per_second: int
     active: bool
     created_at: datetime | None
+    token_kind: TokenKind | None
     secret: str | None = field(default=None, repr=False)
 
 
@@ -150,5 +151,6 @@ def key_from(message: access_pb2.Key, secret: str = "") -> ApiKey:
         people_per_second=message.people_per_second,
         active=message.state == access_pb2.KEY_STATE_ACTIVE,
         created_at=_instant(message.created_at, message.HasField("created_at")),
+        token_kind=word_of(TokenKind, message.token_kind),
         secret=secret or None,
     )

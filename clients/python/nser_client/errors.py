@@ -13,7 +13,8 @@
     │   └── NotPermitted               NOT_PERMITTED
     ├── NotFound                       NOT_FOUND
     │   ├── ExclusionNotFound          EXCLUSION_NOT_FOUND
-    │   └── KeyNotFound                KEY_NOT_FOUND
+    │   ├── KeyNotFound                KEY_NOT_FOUND
+    │   └── AuditEntryNotFound         AUDIT_ENTRY_NOT_FOUND
     ├── Conflict                       CONFLICT: the state of the register forbids it
     │   ├── NotReleasable              NOT_RELEASABLE
     │   ├── ExclusionReleased          EXCLUSION_RELEASED
@@ -142,6 +143,12 @@ class ExclusionNotFound(NotFound):
     """No exclusion has this id."""
 
     reason = "EXCLUSION_NOT_FOUND"
+
+
+class AuditEntryNotFound(NotFound):
+    """The audit log has no such entry, or none under a checkpoint yet."""
+
+    reason = "AUDIT_ENTRY_NOT_FOUND"
 
 
 class KeyNotFound(NotFound):

@@ -24,7 +24,15 @@ from nser_client.receipts import Receipt, Receipts, receipt_from
 from nser_client.requests import Registration, Subject
 from nser_client.retry import Plan, Retry
 from nser_client.rpcs import Request, Response, Rpc
-from nser_client.vocabulary import Channel, DocumentType, Period, Purpose, StatsGroup, number_of
+from nser_client.vocabulary import (
+    Channel,
+    DocumentType,
+    Period,
+    Purpose,
+    StatsGroup,
+    TokenKind,
+    number_of,
+)
 
 T = TypeVar("T")
 
@@ -294,9 +302,13 @@ class Plans:
         scopes: Sequence[str],
         requests_per_second: int = 0,
         people_per_second: int = 0,
+        token_kind: str | None = None,
         request_id: str | UUID | None = None,
     ) -> Plan[ApiKey]:
-        """Make an API key for an operator. Its `secret` is shown here only: store it now."""
+        """Make an API key for an operator. Its `secret` is shown here only: store it now.
+
+        `token_kind` is chosen with an operator's first key (global by default) and never changed. None: as it is.
+        """
         identifier = requests.request_id_text(request_id)
         request = access_pb2.CreateKeyRequest(
             request_id=identifier,
@@ -304,6 +316,7 @@ class Plans:
             scopes=[requests.text(scope, "scopes") for scope in scopes],
             requests_per_second=requests_per_second,
             people_per_second=people_per_second,
+            token_kind=_token_kind(token_kind),
         )
         response = yield from self._write(rpcs.CREATE_KEY, request, identifier)
         return answers.key_from(response.key, response.secret)
@@ -346,3 +359,10 @@ class Plans:
         except NserError as error:
             error.request_id = request_id
             raise
+
+
+def _token_kind(word: str | None) -> access_pb2.TokenKind.ValueType:
+    if word is None:
+        return access_pb2.TOKEN_KIND_UNSPECIFIED
+    number: access_pb2.TokenKind.ValueType = number_of(TokenKind, word, field="token_kind")
+    return number

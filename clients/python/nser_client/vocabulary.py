@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
+from nser.access.v1 import access_pb2
 from nser.bst.v1 import bst_pb2
 from nser.lookup.v1 import lookup_pb2
 from nser.register.v1 import register_pb2
@@ -116,6 +117,13 @@ class TokenStatus(StrEnum):
     MALFORMED = "malformed"
 
 
+class TokenKind(StrEnum):
+    """By which tokens an operator knows people: BST-02, the same at every operator, or BST-03, another at each."""
+
+    GLOBAL = "global"
+    PAIRWISE = "pairwise"
+
+
 class StatsGroup(StrEnum):
     """By what the statistics are grouped."""
 
@@ -138,6 +146,7 @@ ON_THE_WIRE: Final[Mapping[type[StrEnum], tuple[Any, str]]] = {
     Channel: (exclusion_pb2.Channel, "CHANNEL_"),
     TokenStatus: (bst_pb2.TokenStatus, "TOKEN_STATUS_"),
     StatsGroup: (register_pb2.StatsGroup, "STATS_GROUP_"),
+    TokenKind: (access_pb2.TokenKind, "TOKEN_KIND_"),
 }
 
 _NUMBERS: Final = {

@@ -5,13 +5,46 @@ use prost::encoding::encode_varint;
 use prost_types::Timestamp;
 
 use crate::check::{Basis as Rests, Decision, Indeterminate, Outcome as Decided, Told};
+use crate::pairwise::Pair;
 use crate::proto::lookup::v1::{Answer, Basis, IndeterminateReason, ItemError, Outcome};
 use crate::refusal::{Reason, Refusal};
-use crate::token;
+use crate::token::{self, LENGTH, Version};
 
-/// One answer. `tells_previous`: the caller's key may know whether the person was excluded before.
+/// Ahead of UTC, where a day of the register begins.
+const EAST_AFRICA_MS: i64 = 3 * 3_600_000;
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// What an answer tells whoever asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Audience<'a> {
+    /// The caller's key may know whether the person was excluded before.
+    pub tells_previous: bool,
+    /// The caller's operator is shown tokens of its own alone, and these are their keys.
+    pub pair: Option<&'a Pair>,
+}
+
+impl Audience<'_> {
+    /// The person's token as this caller knows it. Somebody who has no live token is shown with none, of either kind.
+    fn token(self, told: &Told) -> Option<[u8; LENGTH]> {
+        let live = told.token?;
+        match self.pair {
+            None => Some(token::format(Version::Global, &live)),
+            Some(pair) => Some(token::format(Version::Pairwise, &pair.mint(told.holder)?)),
+        }
+    }
+
+    /// When the person was last assessed; to operators with tokens of their own by the day, as an instant would be as good
+    /// as a token that they have in common.
+    fn last_assessment(self, told: &Told) -> Option<Timestamp> {
+        let at = told.last_assessment_ms;
+        let by_day = |at: i64| at - (at + EAST_AFRICA_MS).rem_euclid(DAY_MS);
+        timestamp(if self.pair.is_some() && at != 0 { by_day(at) } else { at })
+    }
+}
+
+/// One answer.
 #[must_use]
-pub fn answer_from(decision: &Decision, revision: String, tells_previous: bool) -> Answer {
+pub fn answer_from(decision: &Decision, revision: String, audience: Audience<'_>) -> Answer {
     let mut answer = Answer {
         outcome: outcome_of(decision.outcome).into(),
         basis: basis_of(decision.basis).into(),
@@ -20,29 +53,29 @@ pub fn answer_from(decision: &Decision, revision: String, tells_previous: bool) 
         ..Answer::default()
     };
     if let Some(told) = &decision.told {
-        tell(&mut answer, told);
+        tell(&mut answer, told, audience);
         answer.previously_excluded =
-            tells_previous && decision.outcome == Decided::NotExcluded && told.previously_excluded;
+            audience.tells_previous && decision.outcome == Decided::NotExcluded && told.previously_excluded;
     }
     answer
 }
 
 /// The same answer, in its protobuf form, at the end of `out`: without an `Answer` in between, as most are given.
-pub fn write(out: &mut Vec<u8>, decision: &Decision, revision: &str, tells_previous: bool) {
+pub fn write(out: &mut Vec<u8>, decision: &Decision, revision: &str, audience: Audience<'_>) {
     number(out, 1, outcome_of(decision.outcome) as u64);
     number(out, 2, basis_of(decision.basis) as u64);
     number(out, 3, reason_of(decision.reason) as u64);
     if let Some(told) = &decision.told {
-        if let Some(token) = &told.token {
-            bytes(out, 4, &token::format(token));
+        if let Some(token) = audience.token(told) {
+            bytes(out, 4, &token);
         }
         number(out, 5, told.by_rotated_token.into());
         number(out, 6, told.risk_level.into());
         number(out, 7, told.requires_screening.into());
-        if let Some(time) = timestamp(told.last_assessment_ms) {
+        if let Some(time) = audience.last_assessment(told) {
             bytes(out, 8, &time.encode_to_vec());
         }
-        let tells = tells_previous && decision.outcome == Decided::NotExcluded && told.previously_excluded;
+        let tells = audience.tells_previous && decision.outcome == Decided::NotExcluded && told.previously_excluded;
         number(out, 9, tells.into());
     }
     bytes(out, 10, revision.as_bytes());
@@ -72,14 +105,14 @@ fn timestamp(milliseconds: i64) -> Option<Timestamp> {
     })
 }
 
-fn tell(answer: &mut Answer, told: &Told) {
-    if let Some(token) = &told.token {
-        answer.bst = token::format(token).iter().copied().map(char::from).collect();
+fn tell(answer: &mut Answer, told: &Told, audience: Audience<'_>) {
+    if let Some(token) = audience.token(told) {
+        answer.bst = token.iter().copied().map(char::from).collect();
     }
     answer.bst_rotated = told.by_rotated_token;
     answer.risk_level = told.risk_level.into();
     answer.requires_screening = told.requires_screening;
-    answer.last_assessment = timestamp(told.last_assessment_ms);
+    answer.last_assessment = audience.last_assessment(told);
 }
 
 /// The outcome's number in the contract.
@@ -148,12 +181,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::pairwise::Holder;
 
     fn told() -> impl Strategy<Value = Told> {
         (any::<Option<[u8; 16]>>(), any::<[bool; 3]>(), 0_u8..8, 0_i64..1 << 48).prop_map(
             |(token, [by_rotated_token, requires_screening, previously_excluded], risk_level, last_assessment_ms)| {
                 Told {
                     token,
+                    holder: Holder {
+                        number: u64::from(risk_level),
+                        generation: 1,
+                    },
                     by_rotated_token,
                     risk_level,
                     requires_screening,
@@ -185,10 +223,51 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_the_answer(decision in decisions(), revision in "[a-z]{0,60}", tells in any::<bool>()) {
+        fn what_is_written_is_the_answer(decision in decisions(), revision in "[a-z]{0,60}", (tells_previous, pairwise) in any::<(bool, bool)>()) {
+            let pair = pairwise.then(|| Pair::of(&[[3; 32]], [4; 16]));
+            let audience = Audience { tells_previous, pair: pair.as_ref() };
             let mut out = b"before".to_vec();
-            write(&mut out, &decision, &revision, tells);
-            prop_assert_eq!(&out[6..], answer_from(&decision, revision, tells).encode_to_vec());
+            write(&mut out, &decision, &revision, audience);
+            let answer = answer_from(&decision, revision, audience);
+            prop_assert_eq!(&out[6..], answer.encode_to_vec());
+            prop_assert!(!pairwise || !answer.bst.starts_with("BST-02"));
         }
+    }
+
+    #[test]
+    fn the_time_of_an_assessment_is_told_by_the_day_to_operators_with_tokens_of_their_own() {
+        let pair = Pair::of(&[[3; 32]], [4; 16]);
+        let told = |pair: Option<&Pair>, last_assessment_ms: i64| {
+            let decision = Decision {
+                outcome: Decided::NotExcluded,
+                basis: None,
+                reason: None,
+                told: Some(Told {
+                    token: None,
+                    holder: Holder {
+                        number: 1,
+                        generation: 0,
+                    },
+                    by_rotated_token: false,
+                    risk_level: 1,
+                    requires_screening: false,
+                    last_assessment_ms,
+                    previously_excluded: false,
+                }),
+            };
+            let audience = Audience {
+                tells_previous: false,
+                pair,
+            };
+            let answer = answer_from(&decision, String::new(), audience);
+            answer.last_assessment.map(|at| (at.seconds, at.nanos))
+        };
+        // 1 March 2026, in Nairobi: its first millisecond, its noon, its last.
+        let begins = 1_772_312_400_000;
+        for at in [begins, begins + 43_200_123, begins + DAY_MS - 1] {
+            assert_eq!(told(Some(&pair), at), Some((1_772_312_400, 0)));
+        }
+        assert_eq!(told(None, begins + 123), Some((1_772_312_400, 123_000_000)));
+        assert_eq!(told(Some(&pair), 0), None);
     }
 }

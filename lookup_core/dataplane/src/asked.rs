@@ -3,12 +3,13 @@
 //! The constraints of `nser.lookup.v1` are written out here, because every check passes them; a property test holds them
 //! equal to the protovalidate annotations. A phone or a document leaves this module as a blind index or not at all.
 
-use crate::check::Subject;
-use crate::identity::{BlindKeys, DocumentKind};
+use crate::check::{ByToken, Subject};
+use crate::identity::DocumentKind;
+use crate::plane::Keys;
 use crate::proto::lookup::v1::{Consistency, Purpose, Subject as Message, consistency::Requirement};
 use crate::proto::r#type::v1::DocumentType;
 use crate::refusal::{Reason, Refusal, grouped};
-use crate::token;
+use crate::token::{self, Version};
 use crate::wire::{Asked, Printed};
 
 const LONGEST_IDENTIFIER: usize = 64;
@@ -71,25 +72,28 @@ fn is_longer(text: &str) -> bool {
     text.len() > LONGEST_IDENTIFIER && text.chars().nth(LONGEST_IDENTIFIER).is_some()
 }
 
-/// Turn what was asked into blind indexes.
-pub fn subject_from(keys: &BlindKeys, asked: &Asked<'_>) -> Result<Subject, Refusal> {
+/// Turn what was asked into blind indexes, and a pairwise token into whom it stands for at the operator who asks.
+pub fn subject_from(keys: &Keys, operator_id: [u8; 16], asked: &Asked<'_>) -> Result<Subject, Refusal> {
     check_constraints(asked)?;
     if !asked.bst.is_empty() {
         return Ok(Subject {
             phone: None,
             document: None,
-            token: Some(token::parse(asked.bst)?),
+            token: Some(match token::parse(asked.bst)? {
+                (Version::Global, token) => ByToken::Global(token),
+                (Version::Pairwise, token) => ByToken::Pairwise(keys.pairing.of(operator_id).open(token)),
+            }),
         });
     }
     let document = asked
         .document
         .as_ref()
-        .map(|document| keys.document(kind_of(document.kind), document.number))
+        .map(|document| keys.blind.document(kind_of(document.kind), document.number))
         .transpose()?;
     let phone = if asked.phone.is_empty() {
         None
     } else {
-        Some(keys.phone(asked.phone)?)
+        Some(keys.blind.phone(asked.phone)?)
     };
     Ok(Subject {
         phone,

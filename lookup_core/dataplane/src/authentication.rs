@@ -154,6 +154,7 @@ mod tests {
             requests_per_second: 100,
             people_per_second: 100,
             active,
+            has_pairwise_tokens: false,
         }
     }
 

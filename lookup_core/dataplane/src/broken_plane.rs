@@ -33,6 +33,7 @@ pub mod metrics;
 #[path = "broken/on_processes.rs"]
 mod on_processes;
 pub mod packed;
+pub mod pairwise;
 pub mod people;
 pub mod phone;
 pub mod picture;

@@ -94,6 +94,8 @@ fn person_stated(stated: &PersonStated) -> Result<Stated, Unfit> {
         revoked: keys(&stated.revoked_tokens)?,
         exclusions: Vec::new(),
         meta,
+        generation: u16::try_from(stated.pairwise_generation)
+            .map_err(|_| Unfit("a generation of pairwise tokens is out of range"))?,
     };
     Ok(Stated::Person {
         number: fit_number(stated.person_no)?,
@@ -123,6 +125,7 @@ fn key_stated(stated: &KeyStated) -> Result<Stated, Unfit> {
         requests_per_second: stated.requests_per_second,
         people_per_second: stated.people_per_second,
         active: stated.active,
+        has_pairwise_tokens: stated.has_pairwise_tokens,
     }))
 }
 

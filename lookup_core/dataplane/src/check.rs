@@ -15,6 +15,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::index::Index;
 use crate::lease::{Lease, NotExcluded, Stale};
+use crate::pairwise::{Holder, Opened};
 use crate::rules::Rules;
 use sight::Sight;
 
@@ -28,7 +29,15 @@ const SPINS: usize = 16;
 pub struct Subject {
     pub phone: Option<[u8; 16]>,
     pub document: Option<[u8; 16]>,
-    pub token: Option<[u8; 16]>,
+    pub token: Option<ByToken>,
+}
+
+/// A token that is asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByToken {
+    Global([u8; 16]),
+    /// What a pairwise one opened to under the caller's keys; `None` for noise.
+    Pairwise(Option<Opened>),
 }
 
 /// Three answers, because "cannot tell" is neither of the other two. `NotExcluded` is the only one to play on.
@@ -60,11 +69,12 @@ pub enum Indeterminate {
     IndexMoving,
 }
 
-/// What an answer may tell of the person who is meant.
+/// What an answer may tell of the person who is meant. The holder is for a caller's own token of them, and is not shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
     /// The live token.
     pub token: Option<[u8; 16]>,
+    pub holder: Holder,
     pub by_rotated_token: bool,
     pub risk_level: u8,
     pub requires_screening: bool,

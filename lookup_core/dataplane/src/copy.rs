@@ -14,7 +14,7 @@ const HEADER: usize = SIGNATURE.len() + 4 + 4;
 const CRITICAL: u32 = 0xffff_0000;
 const TRAILER: i16 = -1;
 const NULL: i32 = -1;
-const MOST_FIELDS: usize = 4;
+const MOST_FIELDS: usize = 5;
 
 /// What a stream's rows are, in the order of their columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,8 @@ pub enum Stream {
     Identifier,
     /// `person_no int8, token bytea, state int2`: 0 live, 1 rotated, 2 revoked
     Token,
-    /// `person_no int8, risk int2, requires_screening bool, last_assessment_ms int8`, the last of which may be NULL
+    /// `person_no int8, risk int2, requires_screening bool, last_assessment_ms int8, pairwise_generation int2`, the fourth of
+    /// which may be NULL
     Person,
     /// `person_no int8, exclusion_id uuid, released bool`
     Exclusion,
@@ -34,7 +35,7 @@ impl Stream {
         match self {
             Self::Identifier => &[8, 1, 16],
             Self::Token => &[8, 16, 2],
-            Self::Person => &[8, 2, 1, 8],
+            Self::Person => &[8, 2, 1, 8, 2],
             Self::Exclusion => &[8, 16, 1],
         }
     }
@@ -192,7 +193,7 @@ impl Copy {
     }
 
     fn put(&self, fields: [&[u8]; MOST_FIELDS], index: &Index) -> Result<(), Unfit> {
-        let [number, second, third, fourth] = fields;
+        let [number, second, third, fourth, fifth] = fields;
         let number = u64::try_from(i64::from_be_bytes(array(number)?));
         let number = number.map_err(|_| Unfit("a person number is negative"))?;
         match self.stream {
@@ -208,6 +209,9 @@ impl Copy {
                 } else {
                     i64::from_be_bytes(array(fourth)?)
                 };
+                let generation = u16::try_from(i16::from_be_bytes(array(fifth)?));
+                let generation = generation.map_err(|_| Unfit("a generation of pairwise tokens is negative"))?;
+                index.put_generation(number, generation)?;
                 index.put_person(
                     number,
                     risk.map_err(|_| Unfit("a risk level is negative"))?,

@@ -54,16 +54,18 @@ impl HmacKey {
     /// Give the MAC of the parts, one after the other.
     #[must_use]
     pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let inner = digest_after_block(self.inner, parts);
-        digest_after_block(self.outer, &[&inner])
+        let mut block = AFTER_BLOCK_AND_HASH;
+        block[..32].copy_from_slice(&bytes_of(state_after(self.inner, parts)));
+        let mut state = self.outer;
+        compress256(&mut state, &[block]);
+        bytes_of(state)
     }
 
     /// Give the first 128 bits of the MAC.
     #[must_use]
     pub fn mac_128(&self, parts: &[&[u8]]) -> [u8; 16] {
-        let mut first = [0; 16];
-        first.copy_from_slice(&self.mac(parts)[..16]);
-        first
+        let mac = self.mac(parts);
+        std::array::from_fn(|place| mac[place])
     }
 }
 
@@ -73,9 +75,18 @@ impl fmt::Debug for HmacKey {
     }
 }
 
-/// Finish a SHA-256 that has absorbed one block and stands at `state`.
-fn digest_after_block(mut state: [u32; 8], parts: &[&[u8]]) -> [u8; 32] {
+/// The last block of a message of one block and a hash: all but the hash is known.
+const AFTER_BLOCK_AND_HASH: [u8; BLOCK] = {
     let mut block = [0; BLOCK];
+    block[32] = 0x80;
+    let bits = ((BLOCK as u64 + 32) * 8).to_be_bytes();
+    (block[BLOCK - 2], block[BLOCK - 1]) = (bits[6], bits[7]);
+    block
+};
+
+/// Finish a SHA-256 that has absorbed one block and stands at `state`.
+fn state_after(mut state: [u32; 8], parts: &[&[u8]]) -> [u32; 8] {
+    let mut block = [0; BLOCK]; // zero from `used` on, always: nothing is left to be filled
     let mut used = 0;
     let mut length = BLOCK as u64;
     for part in parts {
@@ -85,24 +96,27 @@ fn digest_after_block(mut state: [u32; 8], parts: &[&[u8]]) -> [u8; 32] {
             let (now, later) = rest.split_at(BLOCK - used);
             block[used..].copy_from_slice(now);
             compress256(&mut state, &[block]);
-            (rest, used) = (later, 0);
+            (rest, used, block) = (later, 0, [0; BLOCK]);
         }
         block[used..used + rest.len()].copy_from_slice(rest);
         used += rest.len();
     }
     block[used] = 0x80;
-    block[used + 1..].fill(0);
     if used >= LENGTH_AT {
         compress256(&mut state, &[block]);
-        block.fill(0);
+        block = [0; BLOCK];
     }
     block[LENGTH_AT..].copy_from_slice(&(length * 8).to_be_bytes());
     compress256(&mut state, &[block]);
-    let mut digest = [0; 32];
-    for (bytes, word) in digest.as_chunks_mut::<4>().0.iter_mut().zip(state) {
+    state
+}
+
+fn bytes_of(state: [u32; 8]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (bytes, word) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(state) {
         *bytes = word.to_be_bytes();
     }
-    digest
+    bytes
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub struct Credential {
     pub requests_per_second: u32,
     pub people_per_second: u32,
     pub active: bool,
+    /// The operator is shown tokens of its own, and never those that all operators have.
+    pub has_pairwise_tokens: bool,
 }
 
 impl std::fmt::Debug for Credential {
@@ -129,6 +131,14 @@ impl Index {
         let _writer = self.writer.lock();
         self.version.begin();
         self.is_without_tables.store(true, Ordering::Relaxed);
+    }
+
+    /// The generation of a person's pairwise tokens: 0 where none is put.
+    pub fn put_generation(&self, number: u64, generation: u16) -> Result<(), Unfit> {
+        let _writer = self.writer.lock();
+        self.enter(number)?;
+        self.people.store(number, &Part::Generation(generation), Readers::None);
+        Ok(())
     }
 
     /// What a check may tell of a person.

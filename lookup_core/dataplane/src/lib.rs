@@ -35,6 +35,7 @@ pub mod log;
 pub mod lookups;
 pub mod metrics;
 pub mod packed;
+pub mod pairwise;
 pub mod people;
 pub mod phone;
 pub mod picture;

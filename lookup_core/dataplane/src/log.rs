@@ -114,7 +114,18 @@ struct Shared {
     room: Room,
     disk_bytes: AtomicU64,
     stopping: AtomicBool,
+    /// Nobody takes anything from the queue any more, but who puts it there.
+    closed: AtomicBool,
     checkpoint: Mutex<[u8; 64]>,
+}
+
+impl Shared {
+    /// Give up what was noted at the very moment of closing.
+    fn lose_the_late(&self) {
+        while let Some(late) = self.queue.pop() {
+            self.room.lose(entries_in(&late));
+        }
+    }
 }
 
 impl Settings {
@@ -152,6 +163,7 @@ impl LookupLog {
             room: Room::new(capacity as u64),
             disk_bytes: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             checkpoint: Mutex::new([0; 64]),
         });
         let writer = Writer::new(shared.clone(), settings, on_event);
@@ -179,6 +191,9 @@ impl LookupLog {
         if !fits || shared.queue.push(encode(asking, entries)).is_err() {
             shared.room.turn_away(count);
         }
+        if shared.closed.load(Ordering::SeqCst) {
+            shared.lose_the_late();
+        }
         R::handed_over(self);
     }
 
@@ -205,9 +220,10 @@ impl LookupLog {
         if let Some(thread) = self.writer.lock().take() {
             let _ = thread.join(); // a writer that panicked has nothing more to say
         }
-        while let Some(late) = self.shared.queue.pop() {
-            self.shared.room.lose(entries_in(&late)); // noted at the very moment of closing
-        }
+        // Who pushes after this sees that it is closed; what was pushed before is found here. The queue's own steps are
+        // sequentially consistent, as these are.
+        self.shared.closed.store(true, Ordering::SeqCst);
+        self.shared.lose_the_late();
     }
 
     fn stop(&self) {

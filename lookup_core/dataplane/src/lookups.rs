@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 
-use crate::answer::{self, basis_of, outcome_of, refused_item};
+use crate::answer::{self, Audience, basis_of, outcome_of, refused_item};
 use crate::asked::{self, Freshness};
 use crate::authentication::{self, Presented, check_permitted, tells_previous};
 use crate::budgets::Budget;
@@ -18,6 +18,7 @@ use crate::in_force::{self, Checking};
 use crate::index::Credential;
 use crate::log::{Asking, Entry};
 use crate::metrics::{OUTCOMES, Rpc, Tally};
+use crate::pairwise::Pair;
 use crate::plane::{Plane, register_stale};
 use crate::proto::lookup::v1::{Outcome, Purpose};
 use crate::refusal::Refusal;
@@ -68,7 +69,13 @@ impl Lookups {
         }
         let (decision, revision) = self.decide(call, &credential, purpose, &asked)?;
         let mut answer = Vec::with_capacity(ANSWER);
-        answer::write(&mut answer, &decision, &revision, tells_previous(&credential));
+        let pair = self.pair_of(&credential);
+        answer::write(
+            &mut answer,
+            &decision,
+            &revision,
+            audience(&credential, pair.as_deref()),
+        );
         answer::bytes(out, 1, &answer);
         Ok(())
     }
@@ -87,12 +94,13 @@ impl Lookups {
             reach(&self.plane, &fresh, call.deadline).await?;
             credential = self.admit(call)?;
         }
-        let mut batch = Batch::begin(self, tells_previous(&credential), size, out)?;
+        let pair = self.pair_of(&credential);
+        let mut batch = Batch::begin(self, audience(&credential, pair.as_deref()), size, out)?;
         for (nth, group) in request.subjects[..allowed].chunks(GROUP).enumerate() {
             if nth > 0 && nth % GROUPS_AT_ONCE == 0 {
                 tokio::task::yield_now().await; // other calls of this runtime have their turn
             }
-            batch.check(self, group);
+            batch.check(self, credential.operator_id, group);
         }
         if let Some(refusal) = refusal {
             batch.refuse(size - allowed, &refusal);
@@ -130,7 +138,7 @@ impl Lookups {
         purpose: Purpose,
         asked: &Asked<'_>,
     ) -> Result<(Decision, Arc<str>), Refusal> {
-        let subject = asked::subject_from(&self.plane.keys.blind, asked)?;
+        let subject = asked::subject_from(&self.plane.keys, credential.operator_id, asked)?;
         let (revision_no, revision) = self.revision()?;
         let mut decided = None;
         self.look_up(&[subject], |decision| decided = Some(decision));
@@ -139,6 +147,14 @@ impl Lookups {
         self.tally
             .answered(Rpc::Check, outcome_of(decision.outcome) as usize, 1);
         Ok((decision, self.told(&revision)))
+    }
+
+    /// The keys of the caller's own tokens, where it is shown no others.
+    pub(crate) fn pair_of(&self, credential: &Credential) -> Option<Arc<Pair>> {
+        let pairing = &self.plane.keys.pairing;
+        credential
+            .has_pairwise_tokens
+            .then(|| pairing.of(credential.operator_id))
     }
 
     /// The revision that an answer tells: the one from before its look-ups.
@@ -179,6 +195,14 @@ impl Lookups {
     }
 }
 
+pub(crate) fn audience<'a>(credential: &Credential, pair: Option<&'a Pair>) -> Audience<'a> {
+    Audience {
+        tells_previous: tells_previous(credential),
+        pair,
+    }
+}
+
+/// The log is the register's own: it has the token that is the same at every operator.
 pub(crate) fn entry_of(decision: &Decision) -> Entry {
     Entry {
         outcome: outcome_of(decision.outcome) as u8,
@@ -195,11 +219,11 @@ struct Batch<'a> {
     counts: [u64; OUTCOMES],
     revision_no: u64,
     revision: Arc<str>,
-    tells_previous: bool,
+    audience: Audience<'a>,
 }
 
 impl<'a> Batch<'a> {
-    fn begin(lookups: &Lookups, tells_previous: bool, size: usize, out: &'a mut Vec<u8>) -> Result<Self, Refusal> {
+    fn begin(lookups: &Lookups, audience: Audience<'a>, size: usize, out: &'a mut Vec<u8>) -> Result<Self, Refusal> {
         let (revision_no, revision) = lookups.revision()?; // SAFETY.md 21
         out.reserve(size * ANSWER);
         Ok(Self {
@@ -209,17 +233,17 @@ impl<'a> Batch<'a> {
             counts: [0; OUTCOMES],
             revision_no,
             revision,
-            tells_previous,
+            audience,
         })
     }
 
     /// A lease that is renewed between two groups serves the later one.
-    fn check(&mut self, lookups: &Lookups, group: &[Asked<'_>]) {
-        let keys = &lookups.plane.keys.blind;
+    fn check(&mut self, lookups: &Lookups, operator_id: [u8; 16], group: &[Asked<'_>]) {
+        let keys = &lookups.plane.keys;
         let mut subjects = Vec::with_capacity(group.len());
         let mut refusals = Vec::new();
         for (place, asked) in group.iter().enumerate() {
-            match asked::subject_from(keys, asked) {
+            match asked::subject_from(keys, operator_id, asked) {
                 Ok(subject) => subjects.push(subject),
                 Err(refusal) => refusals.push((place, refusal)),
             }
@@ -243,7 +267,7 @@ impl<'a> Batch<'a> {
         self.entries.push(entry_of(decision));
         self.counts[outcome_of(decision.outcome) as usize] += 1;
         self.answer.clear();
-        answer::write(&mut self.answer, decision, &self.revision, self.tells_previous);
+        answer::write(&mut self.answer, decision, &self.revision, self.audience);
         answer::bytes(self.out, 1, &self.answer);
     }
 

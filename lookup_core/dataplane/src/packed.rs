@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use crate::answer::{answer_from, refused_item};
 use crate::asked::{self, Freshness};
-use crate::authentication::{check_permitted, tells_previous};
+use crate::authentication::check_permitted;
 use crate::budgets::Budget;
 use crate::check::Subject;
 use crate::consistency::reach;
 use crate::index::Credential;
-use crate::lookups::{Call, GROUP, Lookups, entry_of};
+use crate::lookups::{Call, GROUP, Lookups, audience, entry_of};
 use crate::metrics::{OUTCOMES, Rpc};
 use crate::plane::register_stale;
 use crate::proto::lookup::v1::{Answer, Purpose, StreamCheckAnswer, StreamCheckRequest, StreamCheckResponse};
@@ -132,8 +132,9 @@ impl Lookups {
         (allowed, beyond): &Allowed,
     ) -> Result<StreamCheckResponse, Refusal> {
         let (revision_no, revision) = self.revision()?; // SAFETY.md 21
-        let tells_previous = tells_previous(credential);
-        let (subjects, mut refusals) = self.read_pack(request, *allowed);
+        let pair = self.pair_of(credential);
+        let audience = audience(credential, pair.as_deref());
+        let (subjects, mut refusals) = self.read_pack(credential, request, *allowed);
         let mut decisions = Vec::with_capacity(subjects.len());
         for group in subjects.chunks(GROUP) {
             self.look_up(group, |decision| decisions.push(decision));
@@ -148,7 +149,7 @@ impl Lookups {
                 return refused_item(refusal, revision.to_string());
             }
             match decisions.next() {
-                Some(decision) => answer_from(&decision, revision.to_string(), tells_previous),
+                Some(decision) => answer_from(&decision, revision.to_string(), audience),
                 None => refused_item(&register_stale(), String::new()), // nobody is cleared whom nobody looked up
             }
         });
@@ -158,10 +159,16 @@ impl Lookups {
     }
 
     /// Of the first `allowed` checks: who is asked about, and by their places those that cannot be read.
-    fn read_pack(&self, request: &StreamCheckRequest, allowed: usize) -> (Vec<Subject>, Refusals) {
+    fn read_pack(
+        &self,
+        credential: &Credential,
+        request: &StreamCheckRequest,
+        allowed: usize,
+    ) -> (Vec<Subject>, Refusals) {
         let (mut subjects, mut refusals) = (Vec::with_capacity(allowed), Vec::new());
         for (place, (_, asked)) in checks(request).take(allowed).enumerate() {
-            let read = asked::subject_of(asked).and_then(|asked| asked::subject_from(&self.plane.keys.blind, &asked));
+            let (keys, operator_id) = (&self.plane.keys, credential.operator_id);
+            let read = asked::subject_of(asked).and_then(|asked| asked::subject_from(keys, operator_id, &asked));
             match read {
                 Ok(subject) => subjects.push(subject),
                 Err(refusal) => refusals.push((place, refusal)),

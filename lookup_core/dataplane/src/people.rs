@@ -44,12 +44,14 @@ impl Kind {
     }
 }
 
-/// One person in 64 bytes: phone, document, token, `Meta`, and a word to spare.
+/// One person in 64 bytes: phone, document, token, `Meta`, and the generation of their pairwise tokens.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Record([AtomicU64; 8]);
 
 const META: usize = 6;
+/// The last word has 48 bits to spare.
+const GENERATION: usize = 7;
 
 #[derive(Debug)]
 struct Chunk {
@@ -168,6 +170,8 @@ pub struct Person {
     pub number: u64,
     keys: [Key; 3],
     pub meta: Meta,
+    /// Of their pairwise tokens.
+    pub generation: u16,
     more: Option<Arc<More>>,
 }
 
@@ -205,6 +209,7 @@ pub struct Whole {
     pub revoked: Vec<Key>,
     pub exclusions: Vec<ExclusionId>,
     pub meta: Meta,
+    pub generation: u16,
 }
 
 impl Whole {
@@ -234,7 +239,7 @@ impl Whole {
     }
 
     /// The stores that put this person in the place of what is held, in their order; none hides a key that stays.
-    pub fn stores(&self) -> [Part; 4] {
+    pub fn stores(&self) -> [Part; 5] {
         let (first, more) = (
             [
                 self.phones.first().copied(),
@@ -255,6 +260,7 @@ impl Whole {
             Part::Keys(first.map(Option::unwrap_or_default)),
             Part::Exclusion(self.exclusions.first().copied().unwrap_or_default()),
             Part::More(more.clone()),
+            Part::Generation(self.generation),
             Part::Meta(meta.with(Meta::HAS_MORE, more.is_some())),
         ]
     }
@@ -266,6 +272,7 @@ pub enum Part {
     Keys([Key; 3]),
     Exclusion(ExclusionId),
     More(Option<Arc<More>>),
+    Generation(u16),
     Meta(Meta),
 }
 
@@ -326,6 +333,7 @@ impl People {
             number,
             keys,
             meta,
+            generation: generation_in(words),
             more,
         })
     }
@@ -362,6 +370,7 @@ impl People {
             revoked: more.revoked,
             exclusions: joined(first, more.exclusions),
             meta: person.meta,
+            generation: person.generation,
         }
     }
 
@@ -407,6 +416,7 @@ impl People {
                 }
             }
             Part::More(more) => self.store_more(number, more.clone(), readers),
+            Part::Generation(generation) => words[GENERATION].store((*generation).into(), Ordering::Relaxed),
             Part::Meta(meta) => words[META].store(meta.0, Ordering::Relaxed),
         }
     }
@@ -436,6 +446,11 @@ pub enum Readers {
     /// A load, before the index is given to anybody.
     None,
     Any,
+}
+
+#[allow(clippy::cast_possible_truncation)] // it was stored as it is
+fn generation_in(words: &[AtomicU64; 8]) -> u16 {
+    words[GENERATION].load(Ordering::Relaxed) as u16
 }
 
 #[allow(clippy::cast_possible_truncation)]

@@ -12,6 +12,7 @@ use crate::identity::BlindKeys;
 use crate::index::Index;
 use crate::lease::Lease;
 use crate::log::LookupLog;
+use crate::pairwise::Pairing;
 use crate::quota::Quota;
 use crate::refusal::{Reason, Refusal};
 use crate::revision::RevisionKey;
@@ -21,6 +22,7 @@ pub struct Keys {
     pub blind: BlindKeys,
     pub revision: RevisionKey,
     pub pepper: Pepper,
+    pub pairing: Pairing,
 }
 
 /// An index that stays as long as this does, whatever is served meanwhile. Counts nothing that cores share.

@@ -21,7 +21,7 @@ use tonic::server::{Grpc, StreamingService};
 use tonic::{Code, Status, Streaming};
 
 use crate::authentication;
-use crate::codec::{Arrived, Careful};
+use crate::codec::{Arrived, StreamCodec};
 use crate::correlation::correlation_id_from;
 use crate::exchange::{self, CORRELATION_ID, Unreadable};
 use crate::lookups::{Call, Lookups};
@@ -41,7 +41,6 @@ pub const LARGEST_BATCH: usize = 4 * 1024 * 1024;
 /// What an answer to one person takes, with its frame.
 const ONE_ANSWER: usize = 160;
 
-type StreamCodec = Careful<StreamCheckRequest, StreamCheckResponse>;
 type Answering<T> = Pin<Box<dyn Future<Output = Result<tonic::Response<T>, Status>> + Send>>;
 
 /// The service on one connection. `leaving` turns true when the connection is about to end.
@@ -161,7 +160,7 @@ impl LookupService {
     /// Answer any other call: a stream, or one that is not there.
     pub async fn converse(self: Arc<Self>, request: Request<Body>) -> Result<Response<Body>, Infallible> {
         if request.uri().path() == STREAM_CHECK {
-            let mut grpc = Grpc::new(StreamCodec::default()).max_decoding_message_size(LARGEST_MESSAGE);
+            let mut grpc = Grpc::new(StreamCodec).max_decoding_message_size(LARGEST_MESSAGE);
             return Ok(grpc.streaming(Several(self), request).await);
         }
         Ok(Status::unimplemented("There is no such call here.").into_http())
@@ -170,12 +169,12 @@ impl LookupService {
 
 struct Several(Arc<LookupService>);
 
-impl StreamingService<Arrived<StreamCheckRequest>> for Several {
+impl StreamingService<Arrived> for Several {
     type Response = StreamCheckResponse;
     type ResponseStream = Messages;
     type Future = Answering<Messages>;
 
-    fn call(&mut self, request: tonic::Request<Streaming<Arrived<StreamCheckRequest>>>) -> Self::Future {
+    fn call(&mut self, request: tonic::Request<Streaming<Arrived>>) -> Self::Future {
         let service = self.0.clone();
         Box::pin(async move {
             let begun = Instant::now();
@@ -208,7 +207,7 @@ impl StreamingService<Arrived<StreamCheckRequest>> for Several {
 }
 
 /// The message itself, or why it is none.
-pub fn whole<Request>(arrived: Arrived<Request>, field: &'static str, name: &str) -> Result<Request, Refusal> {
+pub fn whole(arrived: Arrived, field: &'static str, name: &str) -> Result<StreamCheckRequest, Refusal> {
     match arrived {
         Arrived::Whole(request) => Ok(request),
         Arrived::Garbled => Err(garbled(field, name)),

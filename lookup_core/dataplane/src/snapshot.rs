@@ -24,7 +24,7 @@ pub use write::write;
 
 const MAGIC: &[u8; 8] = b"NSERSNAP";
 /// Of what is in the file and how it is laid out. A file of another is not read: it is made anew in seconds.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const SALT: usize = 32;
 const HEADER: usize = MAGIC.len() + 4 + 16 + 8 + 32 + 4 + 8 + 8 + SALT;
 const PURPOSE: &[u8] = b"nser/replica/snapshot-file/1";

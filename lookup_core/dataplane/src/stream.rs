@@ -15,7 +15,7 @@ use crate::lookups::{Call, Lookups};
 use crate::metrics::Rpc;
 use crate::packed::{LARGEST_PACK, check_size, size_of};
 use crate::plane::draining;
-use crate::proto::lookup::v1::{StreamCheckRequest, StreamCheckResponse};
+use crate::proto::lookup::v1::StreamCheckResponse;
 use crate::refusal::Refusal;
 use crate::service::{LookupService, unreadable, whole};
 use crate::status::status_of;
@@ -39,12 +39,7 @@ impl Stream for Messages {
 }
 
 /// Answer `messages` until the caller has sent its last, or until something ends the stream.
-pub fn answers_to(
-    service: LookupService,
-    call: Call,
-    messages: Streaming<Arrived<StreamCheckRequest>>,
-    begun: Instant,
-) -> Messages {
+pub fn answers_to(service: LookupService, call: Call, messages: Streaming<Arrived>, begun: Instant) -> Messages {
     let (answers, receiver) = mpsc::channel(UNREAD);
     tokio::spawn(async move {
         let lookups = service.lookups.clone();
@@ -76,7 +71,7 @@ type Answers = mpsc::Sender<Result<StreamCheckResponse, Status>>;
 async fn converse(
     mut service: LookupService,
     call: Call,
-    mut messages: Streaming<Arrived<StreamCheckRequest>>,
+    mut messages: Streaming<Arrived>,
     answers: &Answers,
 ) -> Result<(), Refusal> {
     let (call, slots) = (Arc::new(call), Arc::new(Semaphore::new(IN_FLIGHT)));

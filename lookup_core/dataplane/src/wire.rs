@@ -29,6 +29,9 @@ pub struct OneAsked<'a> {
     pub consistency: Option<Consistency>,
 }
 
+/// What a subject with a phone and a document takes in a message, about: for how many there is room from the start.
+const SUBJECT: usize = 28;
+
 /// `nser.lookup.v1.BatchCheckRequest`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ManyAsked<'a> {
@@ -66,7 +69,10 @@ impl<'a> OneAsked<'a> {
 
 impl<'a> ManyAsked<'a> {
     pub fn read(bytes: &'a [u8]) -> Result<Self, Garbled> {
-        let mut request = Self::default();
+        let mut request = Self {
+            subjects: Vec::with_capacity(bytes.len() / SUBJECT),
+            ..Self::default()
+        };
         each_field(bytes, |field| {
             match field.tag {
                 1 => {

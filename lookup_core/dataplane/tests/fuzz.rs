@@ -6,19 +6,23 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use _dataplane::apikey::Pepper;
 use _dataplane::copy::{Copy, Stream};
 use _dataplane::identity::BlindKeys;
 use _dataplane::index::{Index, TokenState};
+use _dataplane::pairwise::Pairing;
 use _dataplane::people::Kind;
 use _dataplane::picture::Picture;
+use _dataplane::plane::Keys;
 use _dataplane::proto::lookup::v1::consistency::Requirement;
 use _dataplane::proto::lookup::v1::{
     BatchCheckRequest, CheckRequest, Consistency, StreamCheckItem, StreamCheckRequest, Subject,
 };
 use _dataplane::proto::r#type::v1::Document;
+use _dataplane::revision::RevisionKey;
 use _dataplane::snapshot::{Saved, write};
 use _dataplane::wire::{Asked, ManyAsked, OneAsked};
-use _dataplane::{asked, packed};
+use _dataplane::{asked, packed, token};
 use prost::Message;
 
 const KEY: [u8; 32] = [5; 32];
@@ -113,13 +117,18 @@ fn consistency() -> Consistency {
 
 /// What the service does with a message that could be read.
 fn ask<'a>(purpose: i32, consistency: Option<&Consistency>, subjects: impl ExactSizeIterator<Item = Asked<'a>>) {
-    let keys = BlindKeys::new(&[1; 32], &[2; 32]);
+    let keys = Keys {
+        blind: BlindKeys::new(&[1; 32], &[2; 32]),
+        revision: RevisionKey::new(&[3; 32]),
+        pepper: Pepper::new(&[4; 32]),
+        pairing: Pairing::new(vec![KEY]),
+    };
     let told = |refusal: _dataplane::refusal::Refusal| assert!(!refusal.message.is_empty());
     let _ = asked::purpose_from(purpose).map_err(told);
     let _ = asked::freshness_from(consistency).map_err(told);
     let _ = asked::check_size(subjects.len()).map_err(told);
     for subject in subjects {
-        let _ = asked::subject_from(&keys, &subject).map_err(told);
+        let _ = asked::subject_from(&keys, [6; 16], &subject).map_err(told);
     }
 }
 
@@ -172,8 +181,12 @@ fn any_bytes_of_a_request_are_read_or_refused() {
         bst: "BST-02-00112233445566778899AABBCCDDEEFF-0000".to_owned(),
         ..Subject::default()
     };
+    let pairwise = Subject {
+        bst: String::from_utf8(token::format(token::Version::Pairwise, &[9; 16]).to_vec()).unwrap(),
+        ..Subject::default()
+    };
     let many = BatchCheckRequest {
-        subjects: vec![subject(), token.clone(), Subject::default()],
+        subjects: vec![subject(), token.clone(), pairwise, Subject::default()],
         consistency: Some(consistency()),
         purpose: 2,
         charge_as_requests: true,
@@ -207,6 +220,7 @@ fn index() -> Arc<Index> {
     index.put_token(3, [201; 16], TokenState::Rotated).unwrap();
     index.put_exclusion(3, [1; 16], false).unwrap();
     index.put_exclusion(3, [2; 16], false).unwrap();
+    index.put_generation(3, 2).unwrap();
     index.stamp(9);
     Arc::new(index)
 }
@@ -254,7 +268,7 @@ fn copies() -> [(Stream, Vec<u8>); 4] {
         .concat()
     };
     [
-        (Stream::Person, of(row(&[&number, &[0, 1], &[1], &number]))),
+        (Stream::Person, of(row(&[&number, &[0, 1], &[1], &number, &[0, 2]]))),
         (Stream::Identifier, of(row(&[&number, &[1], &[9; 16]]))),
         (Stream::Token, of(row(&[&number, &[8; 16], &[0, 0]]))),
         (Stream::Exclusion, of(row(&[&number, &[7; 16], &[0]]))),

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use _dataplane::apikey::{self, KeyId, Pepper};
 use _dataplane::identity::{BlindIndex, BlindKeys, DocumentKind};
+use _dataplane::pairwise::Pair;
 use _dataplane::refusal::{Refusal, echo};
 use _dataplane::revision::RevisionKey;
 use _dataplane::token;
@@ -141,11 +142,33 @@ fn a_kind_of_document_is_read_as_python_reads_it() {
 #[test]
 fn a_token_is_read_as_python_reads_it() {
     Vectors::read().hold("tokens", |text, _| {
-        let read = token::parse(text)?;
+        let (version, read) = token::parse(text)?;
         assert!(
-            token::format(&read).eq_ignore_ascii_case(text.trim_matches(|c: char| !c.is_ascii_graphic()).as_bytes())
+            token::format(version, &read)
+                .eq_ignore_ascii_case(text.trim_matches(|c: char| !c.is_ascii_graphic()).as_bytes())
         );
-        Ok(json!({"token": hex(&read)}))
+        Ok(json!({"token": hex(&read), "version": (version as u8).to_string()}))
+    });
+}
+
+#[test]
+fn a_pairwise_token_opens_as_python_opens_it_and_is_made_as_python_makes_it() {
+    let vectors = Vectors::read();
+    let keys = [vectors.key("pairing"), vectors.key("older_pairing")];
+    vectors.hold("pairwise", |text, case| {
+        let (version, read) = token::parse(text)?;
+        assert_eq!(version, token::Version::Pairwise);
+        let operator = case["operator"].as_str().expect("an operator");
+        let operator = std::array::from_fn(|n| u8::from_str_radix(&operator[2 * n..2 * n + 2], 16).expect("hex"));
+        let pair = Pair::of(&keys, operator);
+        let opened = pair.open(read).map_or(String::new(), |opened| {
+            let older = Pair::of(&keys[1..], operator);
+            let made = if opened.is_by_newest_key { &pair } else { &older }.mint(opened.holder);
+            assert_eq!(made, Some(read));
+            let (number, generation) = (opened.holder.number, opened.holder.generation);
+            format!("{number} {generation} {}", opened.is_by_newest_key)
+        });
+        Ok(json!({ "opened": opened }))
     });
 }
 

@@ -3,7 +3,7 @@
 from lookup_core.migrations.files import run
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

@@ -1,4 +1,5 @@
-"""Minting tokens for people who have none. A token that somebody has already is minted again, and that is audited.
+"""Minting tokens: for people who have none, and anew for those whose token is rotated. A token that somebody has
+already is minted again, and that is audited.
 
 A collision of 128 random bits does not happen by chance: one that is seen means a broken source of nonces.
 """
@@ -6,20 +7,22 @@ A collision of 128 random bits does not happen by chance: one that is seen means
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 import structlog
 
 from lookup_core.domain import bst
 from lookup_core.domain.ids import PersonNo
+from lookup_core.kernel.keyring import Versions
 from lookup_core.registrar.asked import Caller
 from lookup_core.registrar.people.finding import Found
-from lookup_core.registrar.people.identifiers import Identifiers
+from lookup_core.registrar.people.identifiers import Identifier, Identifiers, Kind
 from lookup_core.registrar.store.port import Transaction
-from lookup_core.registrar.store.rows import AuditLine, Minted
+from lookup_core.registrar.store.rows import AuditLine, Minted, Person
 
 log = structlog.get_logger()
 
@@ -31,12 +34,25 @@ def fresh_nonce() -> bytes:
     return os.urandom(bst.NONCE_BYTES)
 
 
-class Mint:
-    """Makes tokens under the secret salt that is in use, one for each person who has none."""
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One token to be minted."""
 
-    def __init__(self, salt: Callable[[], bytes], nonce: Nonce = fresh_nonce) -> None:
-        self._salt = salt
+    person_no: PersonNo
+    identifiers: tuple[Identifier, ...]
+    replaces: bst.Token | None = None
+    rotation_id: UUID | None = None
+
+
+class Mint:
+    """Makes tokens under the secret salt in use, of the version that new tokens get."""
+
+    def __init__(
+        self, salts: Callable[[], Versions], nonce: Nonce = fresh_nonce, *, version: int = bst.MINTED
+    ) -> None:
+        self._salts = salts
         self._nonce = nonce
+        self._version = version
 
     async def give(
         self,
@@ -47,28 +63,47 @@ class Mint:
         at: datetime,
     ) -> list[Found]:
         """Give `found` with a token for everybody; those who got theirs now are changed."""
-        wanting = {
-            each.person.number: identifiers
+        wanted = {
+            each.person.number: _Wanted(each.person.number, tuple(identifiers))
             for each, identifiers in reversed(list(zip(found, asked, strict=True)))
             if each.person.token is None
         }
-        minted: dict[PersonNo, Minted] = {}
-        for _ in range(ATTEMPTS):
-            left = {number: each for number, each in wanting.items() if number not in minted}
-            if not left:
-                break
-            minted |= await self._insert(tx, left, caller, at)
-        else:
-            raise LookupError("no free token: the source of nonces is broken")
+        minted = await self._all(tx, wanted, caller, at)
         return [_with(each, minted.get(each.person.number)) for each in found]
 
-    async def _insert(
-        self, tx: Transaction, wanting: Mapping[PersonNo, Identifiers], caller: Caller, at: datetime
+    async def anew(
+        self,
+        tx: Transaction,
+        people: Collection[Person],
+        caller: Caller,
+        at: datetime,
+        *,
+        rotation_id: UUID | None = None,
+    ) -> Mapping[PersonNo, Minted]:
+        """Mint the successors of live tokens, which are retired already; for all that `people` are known by."""
+        wanted = {
+            person.number: _Wanted(person.number, _known_by(person), person.token, rotation_id)
+            for person in people
+        }
+        return await self._all(tx, wanted, caller, at)
+
+    async def _all(
+        self, tx: Transaction, wanted: Mapping[PersonNo, _Wanted], caller: Caller, at: datetime
     ) -> dict[PersonNo, Minted]:
-        tried = [
-            Minted(self._mint(identifiers, at), number, identifiers, at)
-            for number, identifiers in wanting.items()
-        ]
+        minted: dict[PersonNo, Minted] = {}
+        for _ in range(ATTEMPTS):
+            left = [each for number, each in wanted.items() if number not in minted]
+            if not left:
+                return minted
+            minted |= await self._insert(tx, left, caller, at)
+        if len(minted) < len(wanted):
+            raise LookupError("no free token: the source of nonces is broken")
+        return minted
+
+    async def _insert(
+        self, tx: Transaction, wanted: Sequence[_Wanted], caller: Caller, at: datetime
+    ) -> dict[PersonNo, Minted]:
+        tried = [self._minted(each, at) for each in wanted]
         taken = await tx.insert_tokens(tried)
         collided = [each for each in tried if each.token not in taken]
         if collided:
@@ -78,9 +113,24 @@ class Mint:
             )
         return {each.person_no: each for each in tried if each.token in taken}
 
-    def _mint(self, identifiers: Identifiers, at: datetime) -> bst.Token:
-        fields = [each.kind.encode() + each.blind for each in identifiers]
-        return bst.mint(self._salt(), fields, at, self._nonce())
+    def _minted(self, wanted: _Wanted, at: datetime) -> Minted:
+        fields = [each.kind.encode() + each.blind for each in wanted.identifiers]
+        salts = self._salts()
+        token = bst.mint(salts.current, fields, at, self._nonce(), version=self._version)
+        return Minted(
+            token=token,
+            person_no=wanted.person_no,
+            identifiers=wanted.identifiers,
+            created_at=at,
+            salt_version=salts.active,
+            replaces=wanted.replaces,
+            rotation_id=wanted.rotation_id,
+        )
+
+
+def _known_by(person: Person) -> tuple[Identifier, ...]:
+    phones = [Identifier(Kind.PHONE, blind) for blind in person.phones]
+    return (*phones, *(Identifier(Kind.DOCUMENT, blind) for blind in person.documents))
 
 
 def _with(found: Found, minted: Minted | None) -> Found:

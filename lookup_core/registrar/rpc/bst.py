@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from lookup_core.domain.bst import VERSION, format_token
+from lookup_core.domain.bst import format_token
 from lookup_core.kernel.clock import Clock
 from lookup_core.kernel.errors import NotBuilt
 from lookup_core.registrar.generate_token import GenerateToken
@@ -30,15 +30,15 @@ class BstService(bst_pb2_grpc.BstServiceServicer):
     async def Generate(self, request: bst_pb2.GenerateRequest, context: Context) -> bst_pb2.GenerateResponse:
         generated = await self._generate(translate.identity_of(request, self._clock.now()), CALL.get().caller)
         return bst_pb2.GenerateResponse(
-            bst=format_token(generated.token),
-            version=VERSION,
+            bst=format_token(generated.shown),
+            version=generated.shown.version,
             created_at=translate.timestamp(generated.created_at),
             created=generated.is_new,
             revision=self._seal(generated.revision),
         )
 
     async def Validate(self, request: bst_pb2.ValidateRequest, context: Context) -> bst_pb2.ValidateResponse:
-        validated = await self._validate(request.bst)
+        validated = await self._validate(request.bst, CALL.get().caller)
         status: Any = translate.TOKEN_STATES[validated.status]
         return bst_pb2.ValidateResponse(valid=validated.is_valid, status=status, reason=validated.reason)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from lookup_core.domain.ids import KeyId, OperatorId, RequestId
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.registrar.asked import Asked, Caller, digest_of
 
 
@@ -18,6 +19,7 @@ class Principal:
     key_id: KeyId
     operator_id: OperatorId
     scopes: frozenset[str]
+    token_kind: TokenKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Call:
             origin=self.origin,
             correlation_id=self.correlation_id,
             until_s=self.until_s,
+            token_kind=self.principal.token_kind,
         )
 
     def asked(self, digest_key: bytes, request_id: str, fields: Sequence[str]) -> Asked:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from lookup_core.domain.scope import BST_READ, BST_WRITE, NSER_ADMIN, NSER_READ, NSER_WRITE
+from lookup_core.domain.scope import AUDIT_READ, BST_READ, BST_WRITE, NSER_ADMIN, NSER_READ, NSER_WRITE
 
 REGISTER: Final = "nser.register.v1.RegisterService"
 BST: Final = "nser.bst.v1.BstService"
 ACCESS: Final = "nser.access.v1.AccessService"
 RECEIPTS: Final = "nser.audit.v1.ReceiptService"
-SERVICES: Final = (REGISTER, BST, ACCESS, RECEIPTS)
+AUDIT: Final = "nser.audit.v1.AuditService"
+SERVICES: Final = (REGISTER, BST, ACCESS, AUDIT, RECEIPTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +55,8 @@ _ALL: Final = (
     Method(ACCESS, "RotateKey", NSER_ADMIN, is_built=False),
     Method(ACCESS, "RevokeKey", NSER_ADMIN),
     Method(RECEIPTS, "Fetch", NSER_READ),
+    Method(AUDIT, "GetCheckpoint", NSER_READ),
+    Method(AUDIT, "ProveConsistency", NSER_READ),
+    Method(AUDIT, "ProveEntry", AUDIT_READ),
 )
 METHODS: Final[Mapping[str, Method]] = MappingProxyType({method.path: method for method in _ALL})

@@ -9,17 +9,20 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from lookup_core.domain.bst import format_token, parse_token
+from lookup_core.domain.bst import parse_token
 from lookup_core.domain.document import DocumentType
 from lookup_core.domain.exclusion import State
 from lookup_core.domain.identity import Identity, identity_from
 from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, Revision
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.domain.period import Period, date_in_kenya
 from lookup_core.registrar.answers import Registered, ShownKey
+from lookup_core.registrar.asked import Caller
 from lookup_core.registrar.count_exclusions import Counts, Group
 from lookup_core.registrar.create_key import NewKey
 from lookup_core.registrar.extend_exclusion import Extension
 from lookup_core.registrar.list_keys import KeysWanted
+from lookup_core.registrar.people.pairwise import ShownTokens
 from lookup_core.registrar.people.personal_data import Told
 from lookup_core.registrar.register_exclusion import Registration
 from lookup_core.registrar.revoke_key import Revocation
@@ -56,6 +59,10 @@ TOKEN_STATES: Final[Mapping[TokenStatus, int]] = {
 GROUNDS: Final[Mapping[int, Ground]] = {
     register_pb2.ShredGround.Value(f"SHRED_GROUND_{ground.name}"): ground for ground in Ground
 }
+TOKEN_KINDS: Final[Mapping[int, TokenKind]] = {
+    access_pb2.TokenKind.Value(f"TOKEN_KIND_{kind.name}"): kind for kind in TokenKind
+}
+_KIND_NUMBERS: Final = {kind: number for number, kind in TOKEN_KINDS.items()}
 _PERIOD_NUMBERS: Final = {period: number for number, period in PERIODS.items()}
 _CHANNEL_NUMBERS: Final = {name: number for number, name in CHANNELS.items() if number}
 
@@ -109,6 +116,7 @@ def new_key_of(request: access_pb2.CreateKeyRequest) -> NewKey:
         scopes=tuple(request.scopes),
         requests_per_second=request.requests_per_second,
         people_per_second=request.people_per_second,
+        token_kind=TOKEN_KINDS.get(request.token_kind),
     )
 
 
@@ -124,12 +132,14 @@ def revocation_of(request: access_pb2.RevokeKeyRequest) -> Revocation:
     return Revocation(KeyId(request.key_id), request.reason)
 
 
-def exclusion(registered: Registered, seal: Seal) -> register_pb2.Exclusion:
-    """An exclusion as the contract tells it."""
-    term = registered.term
+def exclusion(
+    registered: Registered, seal: Seal, shown: ShownTokens, caller: Caller
+) -> register_pb2.Exclusion:
+    """An exclusion as the contract tells it, with the token by which the caller knows the person."""
+    term, token = registered.term, registered.token
     return register_pb2.Exclusion(
         id=str(registered.id),
-        bst="" if registered.token is None else format_token(registered.token),
+        bst="" if token is None else shown.text(caller, token, registered.holder),
         state=_number(STATES[registered.state]),
         period=_number(_PERIOD_NUMBERS[registered.period]),
         effective_date=term.effective_date.isoformat(),
@@ -153,6 +163,7 @@ def key(shown: ShownKey) -> access_pb2.Key:
         people_per_second=shown.people_per_second,
         state=access_pb2.KEY_STATE_ACTIVE if shown.is_active else access_pb2.KEY_STATE_REVOKED,
         created_at=timestamp(shown.created_at),
+        token_kind=_number(_KIND_NUMBERS[shown.token_kind]),
     )
 
 

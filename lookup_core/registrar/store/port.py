@@ -14,11 +14,13 @@ from typing import Generic, Protocol, TypeVar
 from lookup_core.domain.bst import Token
 from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision
 from lookup_core.domain.lookup_segment import SealedSegment
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.registrar.people.identifiers import Identifier
 from lookup_core.registrar.people.which import Holding
 from lookup_core.registrar.store.rotating import RotatingTransaction
 from lookup_core.registrar.store.rows import (
     AuditLine,
+    Disclosed,
     Head,
     HeldExclusion,
     HeldKey,
@@ -65,8 +67,12 @@ class Transaction(RotatingTransaction, Protocol):
         """Insert what collides with nothing; give the tokens that were taken in."""
         ...
 
-    async def disclose(self, tokens: Collection[Token], operator_id: OperatorId) -> None:
-        """Note that an operator knows these tokens."""
+    async def disclose(self, tokens: Collection[Token], operator_id: OperatorId) -> Mapping[Token, Disclosed]:
+        """Note that an operator knows these people, each by their live global token; give since when it has."""
+        ...
+
+    async def turn_generation(self, number: PersonNo) -> None:
+        """Take a person's pairwise tokens one generation further; the person is locked."""
         ...
 
     async def personal_data(self, number: PersonNo) -> SealedPerson | None: ...
@@ -101,8 +107,8 @@ class Transaction(RotatingTransaction, Protocol):
 
     # -- keys
 
-    async def operator_named(self, name: str, new_id: OperatorId) -> HeldOperator:
-        """The operator of this name, entered under `new_id` when there is none, and locked."""
+    async def operator_named(self, name: str, new_id: OperatorId, kind: TokenKind) -> HeldOperator:
+        """The operator of this name, locked; entered under `new_id` with tokens of `kind` when there is none."""
         ...
 
     async def enter_key(self, key: HeldKey) -> bool:
@@ -164,6 +170,10 @@ class Store(Protocol):
 
     async def token_state(self, token: Token) -> str | None:
         """live, rotated or revoked; None for a token that the register does not know."""
+        ...
+
+    async def pairwise_generation(self, number: PersonNo) -> int | None:
+        """Of a person's pairwise tokens; None for a number that nobody has."""
         ...
 
     async def look(self, identifiers: Collection[Identifier], operator_id: OperatorId | None) -> Look:

@@ -152,8 +152,12 @@ class PostgresStore:
         return reading.exclusion(rows[0]) if rows else None
 
     async def token_state(self, token: Token) -> str | None:
-        rows = await self._fetch("token_state", token)
+        rows = await self._fetch("token_state", token.raw, token.version)
         return str(rows[0]["state"]) if rows else None
+
+    async def pairwise_generation(self, number: PersonNo) -> int | None:
+        rows = await self._fetch("pairwise_generation", number)
+        return int(rows[0]["pairwise_generation"]) if rows else None
 
     async def look(self, identifiers: Collection[Identifier], operator_id: OperatorId | None) -> Look:
         rows = await self._fetch("look", *reading.by_column(identifiers), operator_id)
@@ -163,7 +167,10 @@ class PostgresStore:
             holdings=[reading.holding(row) for row in held],
             tokens={
                 PersonNo(row["person_no"]): LiveToken(
-                    Token(row["token"]), row["created_at"], row["is_known"] or operator_id is None
+                    Token(row["token"], row["version"]),
+                    row["created_at"],
+                    row["known_since"],
+                    row["pairwise_generation"],
                 )
                 for row in held
                 if row["token"] is not None

@@ -24,9 +24,17 @@ JOIN register.identifier AS held ON held.kind = named.kind AND held.blind = name
 SELECT person_no FROM register.person WHERE person_no = ANY($1) ORDER BY person_no FOR UPDATE
 
 -- name: people
-SELECT person.*, (SELECT live.created_at FROM register.bst_token AS live
-                  WHERE live.person_no = person.person_no AND live.state = 'live') AS token_created_at
-FROM register.feed_person AS person WHERE person.person_no = ANY($1)
+-- `held` are all tokens of a person, oldest first, as four arrays.
+SELECT person.*, mine.pairwise_generation, held.tokens, held.versions, held.states, held.minted_at
+FROM register.feed_person AS person JOIN register.person AS mine USING (person_no)
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(token ORDER BY created_at, token), '{}') AS tokens,
+           coalesce(array_agg(version ORDER BY created_at, token), '{}') AS versions,
+           coalesce(array_agg(state ORDER BY created_at, token), '{}') AS states,
+           coalesce(array_agg(created_at ORDER BY created_at, token), '{}') AS minted_at
+    FROM register.bst_token AS one WHERE one.person_no = person.person_no
+) AS held
+WHERE person.person_no = ANY($1)
 
 -- name: new_people
 INSERT INTO register.person (created_at) SELECT now() FROM generate_series(1, $1::integer) RETURNING person_no
@@ -39,10 +47,13 @@ FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS named(person_no, kind, bli
 ON CONFLICT (kind, blind, person_no) DO NOTHING
 
 -- name: insert_tokens
--- A token that somebody has already is left out and minted again with another nonce. $1 tokens, $2 people, $3 when.
-INSERT INTO register.bst_token (token, person_no, created_at)
-SELECT minted.token, minted.person_no, minted.created_at
-FROM unnest($1::bytea[], $2::bigint[], $3::timestamptz[]) AS minted(token, person_no, created_at)
+-- A token that somebody has already is left out and minted again with another nonce. $1 tokens, $2 people, $3 when,
+-- $4 versions, $5 versions of the salt, $6 the tokens that they replace, $7 the bulk rotations that they are made by.
+INSERT INTO register.bst_token (token, person_no, created_at, version, salt_version, replaces, rotation_id)
+SELECT minted.token, minted.person_no, minted.created_at, minted.version, minted.salt_version, minted.replaces,
+       minted.rotation_id
+FROM unnest($1::bytea[], $2::bigint[], $3::timestamptz[], $4::smallint[], $5::smallint[], $6::bytea[], $7::uuid[])
+     AS minted(token, person_no, created_at, version, salt_version, replaces, rotation_id)
 ON CONFLICT (token) DO NOTHING RETURNING token
 
 -- name: map_tokens
@@ -53,8 +64,20 @@ FROM unnest($1::bytea[], $2::text[], $3::bytea[]) AS mapped(token, kind, blind)
 ON CONFLICT DO NOTHING
 
 -- name: disclose
-INSERT INTO register.bst_cross_reference (token, operator_id) SELECT known.token, $2 FROM unnest($1::bytea[]) AS known(token)
-ON CONFLICT DO NOTHING
+-- The person's global token stands here for whichever token the operator was given of them: its kind is the operator's.
+-- Gives since when the operator has known each; those who are new come with `is_new`. $1 tokens, $2 the operator.
+WITH given AS (
+    INSERT INTO register.bst_cross_reference (token, operator_id)
+    SELECT told.token, $2 FROM unnest($1::bytea[]) AS told(token)
+    ON CONFLICT DO NOTHING RETURNING token, first_seen_at
+)
+SELECT token, first_seen_at, true AS is_new FROM given
+UNION ALL
+SELECT token, first_seen_at, false FROM register.bst_cross_reference WHERE token = ANY($1) AND operator_id = $2
+
+-- name: turn_generation
+-- The person is locked. $1 person_no.
+UPDATE register.person SET pairwise_generation = pairwise_generation + 1 WHERE person_no = $1
 
 -- name: personal_data
 SELECT person_no, kek_id, wrapped_key, version, manifest, phone, document, date_of_birth, first_name, last_name, email,
@@ -101,8 +124,10 @@ SELECT person_no FROM register.exclusion WHERE exclusion_id = $1
 SELECT e.exclusion_id, e.person_no, e.period, e.state, e.effective_at, e.expires_at, e.release_requested_at,
        e.released_at, e.channel, e.county, e.revision,
        (SELECT max(p.begins_at) FROM register.exclusion_period AS p WHERE p.exclusion_id = e.exclusion_id) AS agreed_at,
-       (SELECT t.token FROM register.bst_token AS t WHERE t.person_no = e.person_no AND t.state = 'live') AS token
-FROM register.exclusion AS e WHERE e.exclusion_id = $1
+       live.token, live.version AS token_version, mine.pairwise_generation
+FROM register.exclusion AS e JOIN register.person AS mine USING (person_no)
+LEFT JOIN register.bst_token AS live ON live.person_no = e.person_no AND live.state = 'live'
+WHERE e.exclusion_id = $1
 
 -- name: enter_exclusion
 -- Under the counter's lock, so all in one statement: the exclusion, its first term, and whom it binds.
@@ -127,11 +152,12 @@ INSERT INTO register.exclusion_period (exclusion_id, revision, period, begins_at
 VALUES ($1, $6, $2, $7, $4, $8)
 
 -- name: enter_operator
-INSERT INTO register.operator (operator_id, name) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING
+-- The kind of its tokens is chosen here, and never changed. $1 operator_id, $2 name, $3 kind.
+INSERT INTO register.operator (operator_id, name, token_kind) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING
 
 -- name: lock_operator
 -- NO KEY UPDATE: a registration that holds the counter refers to every operator, and must not wait for us.
-SELECT operator_id, name, state = 'active' AS is_active FROM register.operator WHERE name = $1 FOR NO KEY UPDATE
+SELECT operator_id, name, state = 'active' AS is_active, token_kind FROM register.operator WHERE name = $1 FOR NO KEY UPDATE
 
 -- name: enter_key
 INSERT INTO register.api_key (key_id, operator_id, mac, scopes, requests_per_second, people_per_second, created_at)
@@ -142,14 +168,14 @@ SELECT key_id FROM register.api_key WHERE key_id = $1 FOR UPDATE
 
 -- name: key
 SELECT k.key_id, k.mac, k.scopes, k.requests_per_second, k.people_per_second, k.state = 'active' AS is_active,
-       k.created_at, o.operator_id, o.name, o.state = 'active' AS operator_is_active
+       k.created_at, o.operator_id, o.name, o.state = 'active' AS operator_is_active, o.token_kind
 FROM register.api_key AS k JOIN register.operator AS o USING (operator_id) WHERE k.key_id = $1
 
 -- name: keys
 -- One page, in the order of ids: each goes on after the last id of the one before, so a key that is entered meanwhile
 -- shifts nothing. $1 the operator, or NULL for all; $2 the id to go on after; $3 how many.
 SELECT k.key_id, k.mac, k.scopes, k.requests_per_second, k.people_per_second, k.state = 'active' AS is_active,
-       k.created_at, o.operator_id, o.name, o.state = 'active' AS operator_is_active
+       k.created_at, o.operator_id, o.name, o.state = 'active' AS operator_is_active, o.token_kind
 FROM register.api_key AS k JOIN register.operator AS o USING (operator_id)
 WHERE k.key_id > $2 AND ($1::uuid IS NULL OR k.operator_id = $1) ORDER BY k.key_id LIMIT $3
 
@@ -210,11 +236,12 @@ INSERT INTO register.audit_cosignature (size, witness, line) VALUES ($1, $2, $3)
 -- name: look
 -- Who holds some identifiers and what token they have, from one snapshot and without a lock. $1 kinds, $2 blind
 -- indexes, $3 the operator who asks.
-SELECT head.revision, held.kind, held.blind, held.person_no, live.token, live.created_at,
+SELECT head.revision, held.kind, held.blind, held.person_no, live.token, live.version, live.created_at,
        EXISTS (SELECT FROM register.identifier AS other
                WHERE other.person_no = held.person_no AND other.kind = 'document') AS has_document,
-       EXISTS (SELECT FROM register.bst_cross_reference AS known
-               WHERE known.token = live.token AND known.operator_id = $3) AS is_known
+       (SELECT known.first_seen_at FROM register.bst_cross_reference AS known
+        WHERE known.token = live.token AND known.operator_id = $3) AS known_since,
+       (SELECT p.pairwise_generation FROM register.person AS p WHERE p.person_no = held.person_no) AS pairwise_generation
 FROM register.head AS head
 LEFT JOIN (unnest($1::text[], $2::bytea[]) AS named(kind, blind)
            JOIN register.identifier AS held ON held.kind = named.kind AND held.blind = named.blind) ON true
@@ -225,7 +252,10 @@ LEFT JOIN register.bst_token AS live ON live.person_no = held.person_no AND live
 SELECT kek_id FROM register.key_rotation ORDER BY started_at DESC LIMIT 1
 
 -- name: token_state
-SELECT state FROM register.bst_token WHERE token = $1
+SELECT state FROM register.bst_token WHERE token = $1 AND version = $2
+
+-- name: pairwise_generation
+SELECT pairwise_generation FROM register.person WHERE person_no = $1
 
 -- name: count_total
 SELECT 'total' AS cell, count(*) AS people FROM register.report_exclusion

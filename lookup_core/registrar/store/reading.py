@@ -14,6 +14,7 @@ from lookup_core.domain.exclusion import Exclusion, State
 from lookup_core.domain.ids import BlindIndex, ExclusionId, KeyId, OperatorId, PersonNo, Revision
 from lookup_core.domain.lookup_segment import Named, SealedSegment
 from lookup_core.domain.outcome import RiskLevel
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.domain.period import Period, Term
 from lookup_core.kernel.envelope import WrappedKey
 from lookup_core.registrar.people.identifiers import Identifier, Kind
@@ -38,18 +39,25 @@ def holding(row: asyncpg.Record) -> Holding:
 
 
 def person(row: asyncpg.Record) -> Person:
+    held: dict[str, list[tuple[Token, datetime]]] = {"live": [], "rotated": [], "revoked": []}
+    for raw, version, state, at in zip(
+        row["tokens"], row["versions"], row["states"], row["minted_at"], strict=True
+    ):
+        held[state].append((Token(raw, version), at))
+    live = held["live"][0] if held["live"] else None
     return Person(
         number=PersonNo(row["person_no"]),
         phones=tuple(BlindIndex(blind) for blind in row["phones"]),
         documents=tuple(BlindIndex(blind) for blind in row["documents"]),
-        token=None if row["token"] is None else Token(row["token"]),
-        token_created_at=row["token_created_at"],
-        rotated_tokens=tuple(Token(token) for token in row["rotated_tokens"]),
-        revoked_tokens=tuple(Token(token) for token in row["revoked_tokens"]),
+        token=None if live is None else live[0],
+        token_created_at=None if live is None else live[1],
+        rotated_tokens=tuple(token for token, _ in held["rotated"]),
+        revoked_tokens=tuple(token for token, _ in held["revoked"]),
         risk_level=RiskLevel(row["risk_level"]),
         requires_screening=row["requires_screening"],
         last_assessment=row["last_assessment"],
         previously_excluded=row["previously_excluded"],
+        pairwise_generation=row["pairwise_generation"],
     )
 
 
@@ -71,15 +79,21 @@ def exclusion(row: asyncpg.Record) -> HeldExclusion:
         release_requested_at=row["release_requested_at"],
         released_at=row["released_at"],
     )
-    token = None if row["token"] is None else Token(row["token"])
-    return HeldExclusion(held, token, row["channel"], row["county"], Revision(row["revision"]))
+    token = None if row["token"] is None else Token(row["token"], row["token_version"])
+    revision, generation = Revision(row["revision"]), row["pairwise_generation"]
+    return HeldExclusion(held, token, row["channel"], row["county"], revision, generation)
 
 
 def key(row: asyncpg.Record) -> HeldKey:
     return HeldKey(
         key_id=KeyId(row["key_id"]),
         mac=row["mac"],
-        operator=HeldOperator(OperatorId(row["operator_id"]), row["name"], row["operator_is_active"]),
+        operator=HeldOperator(
+            OperatorId(row["operator_id"]),
+            row["name"],
+            row["operator_is_active"],
+            TokenKind(row["token_kind"]),
+        ),
         scopes=tuple(row["scopes"]),
         requests_per_second=row["requests_per_second"],
         people_per_second=row["people_per_second"],

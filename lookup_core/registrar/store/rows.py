@@ -13,9 +13,10 @@ from lookup_core.domain.chain import Digest
 from lookup_core.domain.exclusion import Exclusion
 from lookup_core.domain.ids import BlindIndex, KeyId, OperatorId, PersonNo, RequestId, Revision
 from lookup_core.domain.outcome import RiskLevel
+from lookup_core.domain.pairwise import Holder, TokenKind
 from lookup_core.kernel.envelope import WrappedKey
 from lookup_core.registrar.asked import Caller
-from lookup_core.registrar.people.identifiers import Identifiers
+from lookup_core.registrar.people.identifiers import Identifier
 from lookup_core.registrar.people.which import Holding
 
 
@@ -43,6 +44,12 @@ class Person:
     requires_screening: bool = False
     last_assessment: datetime | None = None
     previously_excluded: bool = False
+    pairwise_generation: int = 0
+
+    @property
+    def holder(self) -> Holder:
+        """Whom a pairwise token of theirs stands for now."""
+        return Holder(self.number, self.pairwise_generation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +58,11 @@ class Minted:
 
     token: Token
     person_no: PersonNo
-    identifiers: Identifiers
+    identifiers: Sequence[Identifier]
     created_at: datetime
+    salt_version: int = 1
+    replaces: Token | None = None
+    rotation_id: UUID | None = None  # of the bulk rotation that made it
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,7 @@ class HeldExclusion:
     channel: str
     county: int | None
     revision: Revision
+    pairwise_generation: int = 0  # the person's
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +93,7 @@ class HeldOperator:
     operator_id: OperatorId
     name: str
     is_active: bool
+    token_kind: TokenKind = TokenKind.GLOBAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +159,21 @@ class AuditLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Disclosed:
+    """Since when an operator has known a person. `is_new`: by this transaction."""
+
+    since: datetime
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LiveToken:
     """A person's live token, as a look outside a transaction shows it."""
 
     token: Token
     created_at: datetime
-    is_known_to_operator: bool
+    known_since: datetime | None  # to the operator who asks; None: it was never given to them
+    pairwise_generation: int = 0  # the person's
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from lookup_core.domain.bst import Token
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision
 from lookup_core.domain.lookup_segment import SealedSegment
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.kernel.errors import AuditUnavailable
 from lookup_core.registrar.people.identifiers import Identifier
 from lookup_core.registrar.people.which import Holding
@@ -25,6 +26,7 @@ from lookup_core.registrar.store.reading import PII_COLUMNS
 from lookup_core.registrar.store.rotating import RotationStatements
 from lookup_core.registrar.store.rows import (
     AuditLine,
+    Disclosed,
     Head,
     HeldExclusion,
     HeldKey,
@@ -98,19 +100,29 @@ class PostgresTransaction(RotationStatements):
     async def insert_tokens(self, minted: Sequence[Minted]) -> Collection[Token]:
         rows = await self._connection.fetch(
             QUERIES["insert_tokens"],
-            [each.token for each in minted],
+            [each.token.raw for each in minted],
             [each.person_no for each in minted],
             [each.created_at for each in minted],
+            [each.token.version for each in minted],
+            [each.salt_version for each in minted],
+            [None if each.replaces is None else each.replaces.raw for each in minted],
+            [each.rotation_id for each in minted],
         )
-        taken = {Token(row["token"]) for row in rows}
-        mapped = [(each.token, one) for each in minted if each.token in taken for one in each.identifiers]
+        raw = {row["token"] for row in rows}
+        taken = {each.token for each in minted if each.token.raw in raw}
+        mapped = [(each.token.raw, one) for each in minted if each.token in taken for one in each.identifiers]
         kinds, blinds = reading.by_column(one for _, one in mapped)
         tokens = [token for token, _ in mapped]
         await self._connection.execute(QUERIES["map_tokens"], tokens, kinds, blinds, self._key_version)
         return taken
 
-    async def disclose(self, tokens: Collection[Token], operator_id: OperatorId) -> None:
-        await self._connection.execute(QUERIES["disclose"], sorted(tokens), operator_id)
+    async def disclose(self, tokens: Collection[Token], operator_id: OperatorId) -> Mapping[Token, Disclosed]:
+        by_raw = {token.raw: token for token in tokens}
+        rows = await self._connection.fetch(QUERIES["disclose"], sorted(by_raw), operator_id)
+        return {by_raw[row["token"]]: Disclosed(row["first_seen_at"], row["is_new"]) for row in rows}
+
+    async def turn_generation(self, number: PersonNo) -> None:
+        await self._connection.execute(QUERIES["turn_generation"], number)
 
     async def personal_data(self, number: PersonNo) -> SealedPerson | None:
         row = await self._connection.fetchrow(QUERIES["personal_data"], number)
@@ -130,7 +142,7 @@ class PostgresTransaction(RotationStatements):
         return shredded_at
 
     async def person_of_token(self, token: Token) -> PersonNo | None:
-        number: int | None = await self._connection.fetchval(QUERIES["person_of_token"], token)
+        number: int | None = await self._connection.fetchval(QUERIES["person_of_token"], token.raw)
         return None if number is None else PersonNo(number)
 
     # -- exclusions
@@ -164,11 +176,13 @@ class PostgresTransaction(RotationStatements):
 
     # -- keys
 
-    async def operator_named(self, name: str, new_id: OperatorId) -> HeldOperator:
-        await self._connection.execute(QUERIES["enter_operator"], new_id, name)
+    async def operator_named(self, name: str, new_id: OperatorId, kind: TokenKind) -> HeldOperator:
+        await self._connection.execute(QUERIES["enter_operator"], new_id, name, kind)
         row = await self._connection.fetchrow(QUERIES["lock_operator"], name)
         assert row is not None
-        return HeldOperator(OperatorId(row["operator_id"]), row["name"], row["is_active"])
+        return HeldOperator(
+            OperatorId(row["operator_id"]), row["name"], row["is_active"], TokenKind(row["token_kind"])
+        )
 
     async def enter_key(self, key: HeldKey) -> bool:
         entered = await self._connection.fetchval(

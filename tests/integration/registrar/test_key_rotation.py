@@ -15,9 +15,10 @@ from lookup_core.registrar.people.personal_data import Told
 from lookup_core.registrar.store.port import Transaction
 from lookup_core.registrar.store.reading import PII_COLUMNS
 from tests.integration.registrar.conftest import Rows
+from tests.support.broken_keys import LooksBeforeItCloses
 from tests.support.people import people, someone
 from tests.support.personal_data import read_back
-from tests.support.registrar_desk import Desk
+from tests.support.registrar_desk import Desk, a_caller
 from tests.support.rotations import Rotating, rotating_on, to_the_end
 from tests.support.services import Database
 from tests.support.waiting import until
@@ -230,8 +231,11 @@ async def test_a_registrar_with_an_old_ring_does_not_write_under_a_retired_key(
     assert await keks(rows) == {new}
 
 
+@pytest.mark.parametrize(
+    "broken", [pytest.param(False, id="kept"), pytest.param(True, id="broken", marks=pytest.mark.breaks)]
+)
 async def test_a_registration_under_way_is_waited_for_and_keeps_its_key(
-    it: Rotating, owner: Any, rows: Rows
+    it: Rotating, owner: Any, rows: Rows, broken: bool
 ) -> None:
     old, new = it.first_kek, it.new_kek()
     await it.owner.begin(new, reencrypt=False)
@@ -244,12 +248,18 @@ async def test_a_registration_under_way_is_waited_for_and_keeps_its_key(
         old,
         row["wrapped_key"],
     )
-    retiring = asyncio.create_task(it.owner.retire(old))
+    keys = LooksBeforeItCloses(it.owner._pool, a_caller()) if broken else it.owner
+    retiring = asyncio.create_task(keys.retire(old))
     done, _ = await asyncio.wait({retiring}, timeout=1.0)
-    assert not done
+    assert bool(done) is broken
     await transaction.commit()
+    if broken:
+        await retiring
+        assert old in await keks(rows)  # nobody will be able to read this row
+        return
     with pytest.raises(KekInUse, match="1 people"):
         await retiring
+    assert await rows("SELECT count(*) FROM register.retired_kek") == [0]
 
 
 # -- the ring in use

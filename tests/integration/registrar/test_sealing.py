@@ -14,10 +14,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from lookup_core.audit.folder import newest_in
 from lookup_core.audit.log import Log
 from lookup_core.audit.verifying import Outside, Verified, verify
+from lookup_core.domain import merkle
+from lookup_core.domain.audit_entry import AuditEntry
+from lookup_core.kernel import notes
 from lookup_core.kernel.errors import SettingsRefused
 from lookup_core.registrar.audit.places import Folder, Published
 from lookup_core.registrar.audit.sealing import name_for
 from nser.access.v1 import access_pb2
+from nser.audit.v1 import audit_pb2
 from tests.support.audit_log import Attacker
 from tests.support.refusals import refused
 from tests.support.registrar_desk import RING
@@ -217,6 +221,47 @@ async def test_entries_fall_into_the_partition_of_their_month(database: Database
     for statement in ("UPDATE {} SET actor = ''", "DELETE FROM {}", "TRUNCATE {}"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await owner.execute(statement.format(partition["name"]))
+
+
+async def test_an_outsider_proves_an_entry_and_the_growth_from_what_the_calls_give(
+    database: Database, owner: Any
+) -> None:
+    async with running_registrar(database) as running:
+        admin, reader = await running.key(ADMIN), await running.key("nser:read")
+        await until(lambda: sealed(owner), "both keys are sealed", within_s=SEALING_S)
+        early = await running.audit.GetCheckpoint(audit_pb2.GetCheckpointRequest(), metadata=reader)
+        proved = await running.audit.ProveEntry(audit_pb2.ProveEntryRequest(entry=1), metadata=admin)
+        await until(lambda: sealed(owner), "the reading is sealed", within_s=SEALING_S)
+        request = audit_pb2.ProveConsistencyRequest(old_size=early.size, covering=early.size + 1)
+        grown = await running.audit.ProveConsistency(request, metadata=reader)
+        missing = await refused(
+            running.audit.ProveEntry(audit_pb2.ProveEntryRequest(entry=1_000), metadata=admin)
+        )
+        denied = await refused(running.audit.ProveEntry(audit_pb2.ProveEntryRequest(), metadata=reader))
+        longer = audit_pb2.ProveConsistencyRequest(old_size=1_000)
+        unproved = await refused(running.audit.ProveConsistency(longer, metadata=reader))
+    origin = (await Log(owner).head()).origin
+    verifiers = name_for(RING, origin).verifiers
+
+    def opened(checkpoint: str) -> notes.Checkpoint:
+        return notes.parse_checkpoint(notes.open(checkpoint, *verifiers))
+
+    entry, covering, old, new = (
+        AuditEntry.parse(proved.canonical),
+        opened(proved.checkpoint),
+        opened(early.checkpoint),
+        opened(grown.checkpoint),
+    )
+    leaf = merkle.leaf_hash(proved.canonical)
+    assert merkle.root_from_inclusion(leaf, 1, covering.size, proved.path) == covering.root
+    assert entry.action == "key.created"
+    merkle.check_consistency(old.size, old.root, new.size, new.root, grown.path)
+    assert new.size > old.size == early.size
+    assert [each.reason for each in (missing, denied, unproved)] == [
+        *("AUDIT_ENTRY_NOT_FOUND", "NOT_PERMITTED", "INVALID_REQUEST"),
+    ]
+    read = [each.subject for each in await Log(owner).following(0, 100) if each.action == "audit.read"]
+    assert read == ["entry 1", "entry 1000"]
 
 
 async def _month(owner: Any) -> str:

@@ -81,7 +81,7 @@ async def test_a_collision_is_minted_again_and_audited(database: Database, rows:
         other = await desk.register()
         assert other.token is not None
         await rows("UPDATE register.bst_token SET state = 'rotated'")
-        await rows("INSERT INTO register.bst_token (token, person_no) VALUES ($1, 1)", taken)
+        await rows("INSERT INTO register.bst_token (token, person_no) VALUES ($1, 1)", taken.raw)
         generated = await desk.generate(wanjiku)
     assert generated.token != taken
     assert await rows("SELECT count(*) FROM register.audit_entry WHERE action = 'bst.collision'") == [2]

@@ -1,4 +1,4 @@
-"""`nser api-keys list`: every page followed, one table for people, one object for machines, on a server of its own."""
+"""`nser api-keys`: what is asked for, every page followed, one table for people, one object for machines."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ class Keys(access_pb2_grpc.AccessServiceServicer):
     def __init__(self) -> None:
         self.held: list[access_pb2.Key] = []
         self.asked: list[access_pb2.ListKeysRequest] = []
+        self.wanted: list[access_pb2.CreateKeyRequest] = []
+
+    def CreateKey(self, request: access_pb2.CreateKeyRequest, context: Any) -> access_pb2.CreateKeyResponse:
+        self.wanted.append(request)
+        kind = request.token_kind or access_pb2.TOKEN_KIND_GLOBAL
+        return access_pb2.CreateKeyResponse(key=a_key(0, token_kind=kind), secret="nser_test_a_b_c")
 
     def ListKeys(self, request: access_pb2.ListKeysRequest, context: Any) -> access_pb2.ListKeysResponse:
         self.asked.append(request)
@@ -82,10 +88,27 @@ def test_an_object_has_every_key_with_its_budgets_and_no_secret(served: Keys, ns
     assert [key["key_id"] for key in told["keys"]] == [key.key_id for key in served.held]
     assert set(told["keys"][0]) == {
         *("key_id", "operator_id", "operator", "scopes", "state", "created_at"),
-        *("requests_per_second", "people_per_second"),
+        *("requests_per_second", "people_per_second", "token_kind"),
     }
     assert told["keys"][0]["created_at"] == "2026-11-25T09:00:00+00:00"
     assert {request.operator_id for request in served.asked} == {OPERATOR_ID}
+
+
+@pytest.mark.parametrize(("given", "told"), [("", "global"), ("global", "global"), ("pairwise", "pairwise")])
+def test_an_operators_kind_of_token_is_chosen_or_left_as_it_is(
+    served: Keys, nser: Nser, given: str, told: str
+) -> None:
+    chosen = ["--tokens", given] if given else []
+    made = json.loads(nser("api-keys", "create", "--operator", "Simba Bet", *chosen, "--json").stdout)
+    assert made["token_kind"] == told
+    [request] = served.wanted
+    word = f"TOKEN_KIND_{given.upper() or 'UNSPECIFIED'}"
+    assert request.token_kind == access_pb2.TokenKind.Value(word)
+
+
+def test_a_kind_of_token_that_there_is_not_is_refused(served: Keys, nser: Nser) -> None:
+    assert nser("api-keys", "create", "--operator", "Simba Bet", "--tokens", "secret").exit_code == 2
+    assert served.wanted == []
 
 
 def test_what_is_long_or_looks_like_markup_is_shown_whole(served: Keys, nser: Nser) -> None:

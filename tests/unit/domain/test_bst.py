@@ -1,9 +1,10 @@
+import hashlib
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise, product
 
 import pytest
 
-from lookup_core.domain.bst import Token, format_token, mint, parse_token
+from lookup_core.domain.bst import ALGORITHMS, Algorithm, Token, format_token, mint, parse_token
 from lookup_core.domain.errors import MalformedToken
 
 HEX = "0123456789ABCDEF"
@@ -116,7 +117,7 @@ def test_a_minted_token_depends_on_every_part():
         token(nonce=b"N" * 16),
     ]
     assert len(set(variants)) == len(variants)
-    assert all(len(each) == 16 for each in variants)
+    assert all(len(each.raw) == 16 for each in variants)
 
 
 def test_the_same_instant_in_another_zone_is_the_same_time():
@@ -127,3 +128,35 @@ def test_the_same_instant_in_another_zone_is_the_same_time():
 def test_a_short_nonce_is_refused():
     with pytest.raises(ValueError, match="16 bytes"):
         mint(b"s", [], NOON, b"n")
+
+
+@pytest.fixture
+def version_9(monkeypatch):
+    """A version that is added in this test alone: one entry of the registry."""
+
+    def blake(salt, fields, at, nonce):
+        return hashlib.blake2b(b"".join([*fields, nonce]), key=salt, digest_size=16).digest()
+
+    monkeypatch.setitem(ALGORITHMS, 9, Algorithm(9, mint=blake))
+    return 9
+
+
+def test_a_version_that_is_added_is_minted_and_read_beside_the_earlier_one(version_9):
+    new = mint(b"salt" * 8, [b"phone"], NOON, b"n" * 16, version=version_9)
+    old = mint(b"salt" * 8, [b"phone"], NOON, b"n" * 16)
+    assert format_token(new).startswith("BST-09-")
+    assert [parse_token(format_token(each).lower()) for each in (new, old)] == [new, old]
+
+
+def test_the_bytes_of_one_version_are_no_token_of_another(version_9):
+    old = TOKENS[2]
+    relabelled = format_token(old).replace("BST-02-", "BST-09-")
+    with pytest.raises(MalformedToken):  # the version is under the check digits
+        parse_token(relabelled)
+    assert Token(old.raw, version_9) != old
+
+
+def test_a_version_that_is_kept_nowhere_is_not_minted_from_a_nonce(monkeypatch):
+    monkeypatch.setitem(ALGORITHMS, 9, Algorithm(9, mint=None))
+    with pytest.raises(ValueError, match="not minted"):
+        mint(b"s", [], NOON, b"n" * 16, version=9)

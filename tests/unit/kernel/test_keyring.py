@@ -105,7 +105,7 @@ def test_weak_replica_keys_are_refused(ring, tmp_path):
 
 def test_replicas_get_nothing_that_decrypts_or_mints(ring, tmp_path):
     keys = ring.replica_keys()
-    assert {field.name for field in fields(keys)} == {"blind", "feed", "revision", "pepper"}
+    assert {field.name for field in fields(keys)} == {"blind", "feed", "revision", "pepper", "pairing"}
     keys.save(tmp_path / "keys.json")
     whole = json.loads(ring.to_bytes())
     withheld = [*whole["keks"].values(), whole["request"]]

@@ -65,7 +65,7 @@ fn every_schedule(points: usize, steps: usize, mut each: impl FnMut(Schedule)) {
 const NOBODY: Subject = Subject {
     phone: None,
     document: None,
-    token: Some([0xEE; 16]),
+    token: Some(ByToken::Global([0xEE; 16])),
 };
 
 /// What a check by `R` says of the first of `subjects` in one race.
@@ -243,6 +243,24 @@ fn a_key_that_stays_leads_to_its_person_at_every_moment_though_nobody_looks_agai
 }
 
 #[test]
+fn a_pairwise_token_leads_to_its_person_by_number_whatever_keys_come_and_go() {
+    let by_token = Subject {
+        token: Some(ByToken::Pairwise(Some(Opened {
+            holder: Holder {
+                number: WANJIKU,
+                generation: 0,
+            },
+            is_by_newest_key: true,
+        }))),
+        ..Subject::default()
+    };
+    for subjects in [&[by_token][..], &[by_token, NOBODY]] {
+        assert!(!outcomes_of_rebinding::<Kept, Kept>(&[OTHER_PHONE], subjects).contains(CLEARED));
+        assert!(!outcomes_of_rebinding::<OneLook, RemoveThenInsert>(&[OTHER_PHONE], subjects).contains(CLEARED));
+    }
+}
+
+#[test]
 fn the_second_look_covers_a_writer_that_removes_first() {
     assert!(!outcomes_of_rebinding::<Kept, RemoveThenInsert>(&[OTHER_PHONE], &[BOTH]).contains(CLEARED));
 }
@@ -300,14 +318,20 @@ fn without_rule_10_the_last_statement_clears_them() {
 fn an_unknown_token_clears_nobody_and_without_rule_24_it_does() {
     let (index, (_, lease)) = (Index::new([0; 16]), a_lease(1_000));
     let subject = Subject {
-        token: Some(TOKEN),
+        token: Some(ByToken::Global(TOKEN)),
         ..Subject::default()
     };
-    assert_eq!(check::<Kept>(&index, &lease, &subject).outcome, Outcome::Indeterminate);
-    assert_eq!(
-        check::<UnknownTokenClears>(&index, &lease, &subject).outcome,
-        Outcome::NotExcluded
-    );
+    let noise = Subject {
+        token: Some(ByToken::Pairwise(None)),
+        ..Subject::default()
+    };
+    for subject in [subject, noise] {
+        assert_eq!(check::<Kept>(&index, &lease, &subject).outcome, Outcome::Indeterminate);
+        assert_eq!(
+            check::<UnknownTokenClears>(&index, &lease, &subject).outcome,
+            Outcome::NotExcluded
+        );
+    }
 }
 
 /// A check that asks to be AT_LEAST as new as a token it was given must be answered from what that token says.

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 
 use smallvec::SmallVec;
 
-use super::{Basis, Found, Indeterminate, Pauses, Subject, Told};
+use super::{Basis, ByToken, Found, Indeterminate, Pauses, Subject, Told};
 use crate::index::Index;
+use crate::pairwise::{Holder, Opened};
 use crate::people::{Key, Kind, People, Person};
 use crate::rules::Rules;
 use crate::table::View;
@@ -31,12 +32,16 @@ impl<'a, P: Pauses> Sight<'a, P> {
     /// Read once what the look-ups will read. Where it lies is worked out first, so that many loads are under way at a time
     /// and the memory is waited for once; of what they read nothing is used.
     pub(super) fn warm(&self, subjects: &[Subject]) {
+        let global = |token: ByToken| match token {
+            ByToken::Global(token) => Some(token),
+            ByToken::Pairwise(_) => None,
+        };
         let keys = || {
             let kinds = |subject: &Subject| {
                 [
                     (Kind::Document, subject.document),
                     (Kind::Phone, subject.phone),
-                    (Kind::Token, subject.token),
+                    (Kind::Token, subject.token.and_then(global)),
                 ]
             };
             let asked = |(kind, key): (Kind, Option<[u8; 16]>)| key.map(|key| (kind, Key::from_le_bytes(key)));
@@ -49,6 +54,11 @@ impl<'a, P: Pauses> Sight<'a, P> {
             self.table(kind)
                 .each(key, |number| records.extend(self.people.word(number)));
         }
+        for subject in subjects {
+            if let Some(ByToken::Pairwise(Some(opened))) = subject.token {
+                records.extend(self.people.word(opened.holder.number));
+            }
+        }
         black_box(records.iter().fold(0, |read, word| read ^ word.load(Ordering::Relaxed)));
     }
 
@@ -58,8 +68,10 @@ impl<'a, P: Pauses> Sight<'a, P> {
 
     /// What the index holds about `subject`, in one look-up for each of its keys.
     pub(super) fn look_up<R: Rules>(&self, subject: &Subject) -> Found {
-        if let Some(token) = subject.token {
-            return self.look_up_token::<R>(Key::from_le_bytes(token));
+        match subject.token {
+            Some(ByToken::Global(token)) => return self.look_up_token::<R>(Key::from_le_bytes(token)),
+            Some(ByToken::Pairwise(opened)) => return self.look_up_pairwise::<R>(opened),
+            None => {}
         }
         let mut asked = Asked::of(
             subject.phone.map(Key::from_le_bytes),
@@ -84,15 +96,30 @@ impl<'a, P: Pauses> Sight<'a, P> {
                 holder = Some(person);
             }
         });
-        let Some(person) = holder else {
-            return Found {
-                reason: R::of_unknown_token(),
-                ..Found::default()
-            };
-        };
+        match holder {
+            Some(person) => self.bearer(&person, person.is_rotated(token), person.is_revoked(token)),
+            None => unknown::<R>(),
+        }
+    }
+
+    /// Noise, a person who is not there and a generation that was not yet given are one: a token nobody knows.
+    fn look_up_pairwise<R: Rules>(&self, opened: Option<Opened>) -> Found {
+        self.pauses.pause();
+        let found = opened.and_then(|opened| Some((self.people.read(opened.holder.number)?, opened)));
+        match found {
+            Some((person, opened)) if opened.holder.generation <= person.generation => {
+                let is_newest = opened.is_by_newest_key && opened.holder.generation == person.generation;
+                self.bearer(&person, !is_newest, false)
+            }
+            _ => unknown::<R>(),
+        }
+    }
+
+    /// Whoever a token stands for, checked by everything that is bound to it.
+    fn bearer(&self, person: &Person, is_rotated: bool, is_revoked: bool) -> Found {
         let told = Some(Told {
-            by_rotated_token: person.is_rotated(token),
-            ..told(&person)
+            by_rotated_token: is_rotated,
+            ..told(person)
         });
         if person.meta.is_excluded() {
             return Found {
@@ -114,7 +141,7 @@ impl<'a, P: Pauses> Sight<'a, P> {
                 };
             }
         }
-        let reason = person.is_revoked(token).then_some(Indeterminate::TokenRevoked);
+        let reason = is_revoked.then_some(Indeterminate::TokenRevoked);
         Found {
             told,
             basis: None,
@@ -212,9 +239,21 @@ impl Asked {
     }
 }
 
+/// Never "not excluded" (SAFETY.md 24).
+fn unknown<R: Rules>() -> Found {
+    Found {
+        reason: R::of_unknown_token(),
+        ..Found::default()
+    }
+}
+
 fn told(person: &Person) -> Told {
     Told {
         token: person.first(Kind::Token).map(Key::to_le_bytes),
+        holder: Holder {
+            number: person.number,
+            generation: person.generation,
+        },
         by_rotated_token: false,
         risk_level: person.meta.risk_level(),
         requires_screening: person.meta.requires_screening(),

@@ -62,6 +62,11 @@ impl Bench {
         self
     }
 
+    fn generation(self, number: u64, generation: u16) -> Self {
+        self.index.put_generation(number, generation).unwrap();
+        self
+    }
+
     fn check(&self, subject: Subject) -> Decision {
         check::<Kept>(&self.index, &self.lease, &subject)
     }
@@ -96,7 +101,22 @@ fn both(phone: [u8; 16], document: [u8; 16]) -> Subject {
 
 fn token(token: [u8; 16]) -> Subject {
     Subject {
-        token: Some(token),
+        token: Some(ByToken::Global(token)),
+        ..Subject::default()
+    }
+}
+
+/// A pairwise token that opened to this under the caller's newest key.
+fn pairwise(number: u64, generation: u16) -> Subject {
+    by_pairwise(Some(Opened {
+        holder: Holder { number, generation },
+        is_by_newest_key: true,
+    }))
+}
+
+fn by_pairwise(opened: Option<Opened>) -> Subject {
+    Subject {
+        token: Some(ByToken::Pairwise(opened)),
         ..Subject::default()
     }
 }
@@ -268,4 +288,71 @@ fn a_person_is_told_only_where_it_is_clear_who_is_meant() {
     assert_eq!(bench.token_told(document(DOCUMENT)), Some(TOKEN));
     assert_eq!(bench.check(phone(SHARED)).told, None);
     assert_eq!(bench.check(both(PHONE, OTHER_DOCUMENT)).told, None);
+}
+
+#[test]
+fn a_pairwise_token_answers_as_the_global_one_does() {
+    let bench = Bench::new()
+        .with(1, &[PHONE], &[DOCUMENT])
+        .token(1, TOKEN, TokenState::Live)
+        .with(2, &[SHARED], &[])
+        .token(2, KAMAUS, TokenState::Live)
+        .with(3, &[SHARED], &[])
+        .excluded(1)
+        .excluded(3);
+    for (number, global) in [(1, TOKEN), (2, KAMAUS)] {
+        assert_eq!(bench.check(pairwise(number, 0)), bench.check(token(global)));
+    }
+    assert_eq!(bench.check(pairwise(1, 0)).basis, Some(Basis::Token));
+    assert_eq!(
+        bench.check(pairwise(2, 0)).basis,
+        Some(Basis::Phone),
+        "by who shares the phone"
+    );
+}
+
+#[test]
+fn a_pairwise_token_that_says_nobody_is_as_unknown_as_a_global_one() {
+    let bench = Bench::new().with(1, &[PHONE], &[]).generation(1, 2);
+    let unknown = bench.check(token(TOKEN));
+    assert_eq!(unknown.reason, Some(Indeterminate::TokenUnknown));
+    let nobody = [
+        by_pairwise(None),
+        pairwise(2, 0),
+        pairwise(0, 0),
+        pairwise(u64::MAX, 0),
+        pairwise(1, 3),
+    ];
+    for subject in nobody {
+        assert_eq!(bench.check(subject), unknown);
+    }
+}
+
+#[test]
+fn an_older_generation_or_key_still_resolves_and_is_told_to_be_rotated() {
+    let bench = Bench::new()
+        .with(1, &[PHONE], &[])
+        .token(1, TOKEN, TokenState::Live)
+        .generation(1, 2)
+        .excluded(1);
+    let rotated = |subject| bench.check(subject).told.map(|told| told.by_rotated_token);
+    assert_eq!(rotated(pairwise(1, 2)), Some(false));
+    assert_eq!(rotated(pairwise(1, 1)), Some(true));
+    let by_older_key = by_pairwise(Some(Opened {
+        holder: Holder {
+            number: 1,
+            generation: 2,
+        },
+        is_by_newest_key: false,
+    }));
+    assert_eq!(rotated(by_older_key), Some(true));
+    assert_eq!(bench.check(by_older_key).outcome, Outcome::Excluded);
+    let held = bench.check(pairwise(1, 0)).told.map(|told| told.holder.generation);
+    assert_eq!(held, Some(2), "an answer shows the token of the newest generation");
+}
+
+#[test]
+fn a_pairwise_token_clears_nobody_without_a_lease() {
+    let bench = Bench::without_lease().with(1, &[PHONE], &[]);
+    assert_eq!(bench.check(pairwise(1, 0)).reason, Some(Indeterminate::RegisterStale));
 }

@@ -44,8 +44,8 @@ fn streams() -> [(Stream, Vec<u8>, u64); 4] {
         vec![Some(&two), Some(&OTHER), Some(&revoked)],
     ];
     let people: [Vec<Field>; 2] = [
-        vec![Some(&one), Some(&live), Some(&[0]), None],
-        vec![Some(&two), Some(&revoked), Some(&[1]), Some(&ms)],
+        vec![Some(&one), Some(&live), Some(&[0]), None, Some(&live)],
+        vec![Some(&two), Some(&revoked), Some(&[1]), Some(&ms), Some(&revoked)],
     ];
     let exclusions: [Vec<Field>; 2] = [
         vec![Some(&two), Some(&ONE), Some(&[0])],
@@ -106,7 +106,7 @@ proptest! {
 #[test]
 fn what_is_not_of_the_streams_form_is_refused() {
     let (one, less) = (number(1), number(-1));
-    let unfit: [(Stream, Vec<Field>); 10] = [
+    let unfit: [(Stream, Vec<Field>); 11] = [
         (Stream::Identifier, vec![Some(&one), Some(&[1])]),
         (Stream::Identifier, vec![Some(&one), Some(&[1]), Some(&PHONE[..15])]),
         (Stream::Identifier, vec![Some(&one), Some(&[2]), Some(&PHONE)]),
@@ -114,8 +114,18 @@ fn what_is_not_of_the_streams_form_is_refused() {
         (Stream::Identifier, vec![Some(&less), Some(&[1]), Some(&PHONE)]),
         (Stream::Token, vec![Some(&one), Some(&TOKEN), Some(&[0, 3])]),
         (Stream::Token, vec![None, Some(&TOKEN), Some(&[0, 0])]),
-        (Stream::Person, vec![Some(&one), Some(&[0, 8]), Some(&[0]), None]),
-        (Stream::Person, vec![Some(&one), Some(&[0, 1]), None, None]),
+        (
+            Stream::Person,
+            vec![Some(&one), Some(&[0, 8]), Some(&[0]), None, Some(&[0, 0])],
+        ),
+        (
+            Stream::Person,
+            vec![Some(&one), Some(&[0, 1]), None, None, Some(&[0, 0])],
+        ),
+        (
+            Stream::Person,
+            vec![Some(&one), Some(&[0, 1]), Some(&[0]), None, Some(&[0x80, 0])],
+        ),
         (Stream::Exclusion, vec![Some(&one), Some(&ONE), Some(&[0]), None]),
     ];
     for (stream, row) in unfit {

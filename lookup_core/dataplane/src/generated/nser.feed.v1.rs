@@ -43,6 +43,8 @@ pub struct PersonStated {
     pub last_assessment_ms: i64,
     #[prost(bool, tag = "10")]
     pub previously_excluded: bool,
+    #[prost(uint32, tag = "11")]
+    pub pairwise_generation: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExclusionStated {
@@ -69,4 +71,6 @@ pub struct KeyStated {
     pub people_per_second: u32,
     #[prost(bool, tag = "7")]
     pub active: bool,
+    #[prost(bool, tag = "8")]
+    pub has_pairwise_tokens: bool,
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::tests::{exclusion, numbers, person};
 use super::*;
-use crate::check::{Outcome, Subject, check};
+use crate::check::{ByToken, Outcome, Subject, check};
 use crate::clock::{BootInstant, Clock};
 use crate::lease::Lease;
 use crate::proto::feed::v1::{Change, PersonStated, Statement};
@@ -202,7 +202,7 @@ fn all_excluded(index: &Index, model: &Model) {
             ..Subject::default()
         };
         let by_token = |one: &u8| Subject {
-            token: Some(document(*one, number)),
+            token: Some(ByToken::Global(document(*one, number))),
             ..Subject::default()
         };
         let subjects = phones.iter().map(phone).chain(phones.iter().map(beside));

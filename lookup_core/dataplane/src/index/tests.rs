@@ -309,9 +309,12 @@ fn everything_told_of_a_person_is_held_to_its_limits() {
         requires_screening: true,
         last_assessment_ms: (1 << 48) - 1,
         previously_excluded: true,
+        pairwise_generation: 65_535,
         ..person(NUMBERS - 1, &[PHONE], &[])
     };
-    let held = holders(&index_after([stated.into()]), Kind::Phone, PHONE)[0].meta;
+    let person = &holders(&index_after([stated.into()]), Kind::Phone, PHONE)[0];
+    let (held, generation) = (person.meta, person.generation);
+    assert_eq!(generation, u16::MAX);
     assert_eq!((held.risk_level(), held.last_assessment_ms()), (7, (1 << 48) - 1));
     assert!(held.requires_screening() && held.previously_excluded() && !held.is_excluded());
 }
@@ -319,8 +322,9 @@ fn everything_told_of_a_person_is_held_to_its_limits() {
 #[test]
 fn a_loaded_index_is_as_one_that_followed_in_whatever_order() {
     type Call = fn(&Index) -> Result<(), Unfit>;
-    let calls: [Call; 6] = [
+    let calls: [Call; 7] = [
         |index| index.put_person(1, 3, true, 99),
+        |index| index.put_generation(1, 8),
         |index| index.put_identifier(1, Kind::Phone, PHONE),
         |index| index.put_identifier(1, Kind::Phone, OTHER_PHONE),
         |index| index.put_token(1, TOKEN, TokenState::Live),
@@ -359,6 +363,7 @@ fn a_loaded_index_is_as_one_that_followed_in_whatever_order() {
             let found = &holders(&index, kind, key)[0];
             assert!(found.meta.is_excluded() && found.meta.previously_excluded() && found.meta.requires_screening());
             assert_eq!((found.meta.risk_level(), found.meta.last_assessment_ms()), (3, 99));
+            assert_eq!(found.generation, 8);
         }
         assert!(
             index.put_token(1, PHONE, TokenState::Live).is_err(),

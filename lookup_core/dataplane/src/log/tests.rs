@@ -345,6 +345,17 @@ fn a_log_that_ends_as_soon_as_it_began_closes_what_was_left() {
 }
 
 #[test]
+fn what_is_noted_at_the_moment_of_closing_does_not_wait_for_ever() {
+    let directory = TemporaryDirectory::new();
+    let log = LookupLog::start(settings(directory.path()), nobody()).unwrap();
+    log.close();
+    log.shared.stopping.store(false, Ordering::Relaxed); // as who looked just before has seen it
+    log.note(&asking(), &[CLEAR]);
+    let counts = log.counts();
+    assert_eq!((counts.noted, counts.dropped, counts.waiting), (1, 1, 0));
+}
+
+#[test]
 fn a_directory_is_one_process_s() {
     let directory = TemporaryDirectory::new();
     let log = LookupLog::start(settings(directory.path()), nobody()).unwrap();

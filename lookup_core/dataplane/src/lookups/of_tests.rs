@@ -37,6 +37,7 @@ pub(crate) fn credential(plane: &Plane, active: bool, scopes: &[&str]) -> Creden
         requests_per_second: 1,
         people_per_second: BUDGET,
         active,
+        has_pairwise_tokens: false,
     }
 }
 

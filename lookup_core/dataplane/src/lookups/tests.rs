@@ -202,3 +202,91 @@ async fn a_key_that_is_revoked_while_a_batch_waits_for_a_revision_gets_no_answer
     let (answered, ()) = tokio::join!(replica.check_many(later), revoking);
     assert_eq!(answered.expect_err("it is revoked").reason, Reason::CredentialsInvalid);
 }
+
+/// The bst of the answers to a batch of these subjects, by the one operator, whose kind of token is put first.
+async fn tokens_told(replica: &Replica, pairwise: bool, subjects: Vec<Asked<'_>>) -> Vec<(Outcome, String)> {
+    let credential = credential(&replica.lookups.plane, true, &[]);
+    replica.index.put_credential(Credential {
+        has_pairwise_tokens: pairwise,
+        ..credential
+    });
+    let request = ManyAsked {
+        subjects,
+        ..ManyAsked::default()
+    };
+    let response = replica.check_many(request).await.expect("it is answered");
+    let told = |answer: Answer| (answer.outcome(), answer.bst);
+    response.answers.into_iter().map(told).collect()
+}
+
+fn by_bst(bst: &str) -> Asked<'_> {
+    Asked {
+        bst,
+        ..Asked::default()
+    }
+}
+
+#[tokio::test]
+async fn an_operator_with_tokens_of_its_own_is_shown_those_alone_and_may_ask_by_either() {
+    let replica = replica();
+    replica
+        .index
+        .put_token(1, [5; 16], crate::index::TokenState::Live)
+        .expect("it fits");
+    let [(_, global)] = &tokens_told(&replica, false, vec![by_phone(WANJIKU)]).await[..] else {
+        panic!("one answer")
+    };
+    let [(_, own)] = &tokens_told(&replica, true, vec![by_phone(WANJIKU)]).await[..] else {
+        panic!("one answer")
+    };
+    assert!(global.starts_with("BST-02-") && own.starts_with("BST-03-"));
+    let told = tokens_told(&replica, true, vec![by_bst(global), by_bst(own)]).await;
+    assert_eq!(
+        told,
+        [(Outcome::Excluded, own.clone()), (Outcome::Excluded, own.clone())]
+    );
+}
+
+#[tokio::test]
+async fn another_operators_token_is_answered_as_one_that_nobody_has() {
+    let replica = replica();
+    let text = |version, token| String::from_utf8(crate::token::format(version, &token).to_vec()).expect("ASCII");
+    let holder = crate::pairwise::Holder {
+        number: 1,
+        generation: 0,
+    };
+    let others = replica
+        .lookups
+        .plane
+        .keys
+        .pairing
+        .of([8; 16])
+        .mint(holder)
+        .expect("a key");
+    let own = replica
+        .lookups
+        .plane
+        .keys
+        .pairing
+        .of([7; 16])
+        .mint(holder)
+        .expect("a key");
+    let asked = [
+        text(crate::token::Version::Pairwise, own),
+        text(crate::token::Version::Pairwise, others),
+        text(crate::token::Version::Pairwise, [0xAB; 16]),
+        text(crate::token::Version::Global, [0xAB; 16]),
+    ];
+    let response = replica
+        .check_many(ManyAsked {
+            subjects: asked.iter().map(|bst| by_bst(bst)).collect(),
+            ..ManyAsked::default()
+        })
+        .await
+        .expect("it is answered");
+    assert_eq!(response.answers[0].outcome(), Outcome::Excluded);
+    for answer in &response.answers[1..] {
+        assert_eq!(answer.reason(), IndeterminateReason::TokenUnknown);
+        assert_eq!(answer, &response.answers[3], "the same in every field");
+    }
+}

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{CHUNK, ExclusionId, Key, Kind, META, Meta, More, Part, People, Readers, halves};
+use super::{
+    CHUNK, ExclusionId, GENERATION, Key, Kind, META, Meta, More, Part, People, Readers, generation_in, halves,
+};
 
 /// One person: the words of the record, and what is beside it. Fits the record of the same number alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     pub words: [u64; META + 1],
+    pub generation: u16,
     /// Where the words say that there is one.
     pub exclusion: ExclusionId,
     /// Where the words say that there is more.
@@ -79,6 +82,7 @@ impl People {
             .map(|half| u128::from(half.load(Ordering::Relaxed)));
         Some(Held {
             words,
+            generation: generation_in(&chunk.records[at].0),
             exclusion: exclusion[0] | exclusion[1] << 64,
             more: if meta.has(Meta::HAS_MORE) {
                 self.more(number)
@@ -95,6 +99,7 @@ impl People {
         for (word, held) in chunk.records[at].0.iter().zip(held.words) {
             word.store(held, Ordering::Relaxed);
         }
+        chunk.records[at].0[GENERATION].store(held.generation.into(), Ordering::Relaxed);
         if held.is_excluded() {
             for (word, half) in chunk.exclusions[at].iter().zip(halves(held.exclusion)) {
                 word.store(half, Ordering::Relaxed);

@@ -8,6 +8,7 @@ use super::{Keys, Plane};
 use crate::apikey::Pepper;
 use crate::identity::BlindKeys;
 use crate::lease::Lease;
+use crate::pairwise::Pairing;
 use crate::quota::Quota;
 use crate::revision::RevisionKey;
 
@@ -17,6 +18,7 @@ pub(crate) fn plane() -> Plane {
         blind: BlindKeys::new(&[3; 32], &[4; 32]),
         revision: RevisionKey::new(&[5; 32]),
         pepper: Pepper::new(&[6; 32]),
+        pairing: Pairing::new(vec![[7; 32], [8; 32]]),
     };
     let quota = Quota::new(None, "one", Handle::current(), Box::new(|_, _| ())).expect("there is no URL");
     Plane::new(

@@ -9,7 +9,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::answer::{basis_of, outcome_of, reason_of};
-use crate::check::{Decision, Subject, check};
+use crate::check::{ByToken, Decision, Subject, check};
 use crate::clock::{BootInstant, Clock};
 use crate::copy::{Copy, Stream};
 use crate::in_force::Checking;
@@ -162,7 +162,7 @@ impl PyIndex {
     }
 
     /// Enter an API key of a snapshot.
-    #[pyo3(signature = (*, key_id, mac, operator_id, scopes, requests_per_second, people_per_second, active))]
+    #[pyo3(signature = (*, key_id, mac, operator_id, scopes, requests_per_second, people_per_second, active, has_pairwise_tokens))]
     #[allow(clippy::too_many_arguments)] // keyword-only
     fn put_key(
         &self,
@@ -173,6 +173,7 @@ impl PyIndex {
         requests_per_second: u32,
         people_per_second: u32,
         active: bool,
+        has_pairwise_tokens: bool,
     ) {
         let scopes = scopes.into_iter().collect();
         self.index.put_credential(Credential {
@@ -183,6 +184,7 @@ impl PyIndex {
             requests_per_second,
             people_per_second,
             active,
+            has_pairwise_tokens,
         });
     }
 
@@ -195,6 +197,7 @@ impl PyIndex {
         document: Option<[u8; 16]>,
         token: Option<[u8; 16]>,
     ) -> PyDecision {
+        let token = token.map(ByToken::Global);
         let subject = Subject { phone, document, token };
         PyDecision::from_decision(&check::<Checking>(&self.index, &lease.lease, &subject))
     }

@@ -16,6 +16,7 @@ use tonic::Code;
 use crate::apikey::Pepper;
 use crate::identity::BlindKeys;
 use crate::metrics::{BOUNDS_US, RPCS, Tally};
+use crate::pairwise::{KEY_BYTES, Pairing};
 use crate::plane::{Keys, Plane, Tell};
 use crate::proto::lookup::v1::Outcome;
 use crate::python::index::{PyIndex, PyLease};
@@ -35,7 +36,7 @@ pub struct PyPlane {
 #[pymethods]
 impl PyPlane {
     #[new]
-    #[pyo3(signature = (lease, *, phone_key, document_key, revision_key, pepper, redis_url, replica, log, on_event))]
+    #[pyo3(signature = (lease, *, phone_key, document_key, revision_key, pepper, pairing, redis_url, replica, log, on_event))]
     #[allow(clippy::too_many_arguments)] // keyword-only, and given once
     fn new(
         lease: &PyLease,
@@ -43,6 +44,7 @@ impl PyPlane {
         document_key: [u8; 32],
         revision_key: &[u8],
         pepper: &[u8],
+        pairing: Vec<[u8; KEY_BYTES]>,
         redis_url: Option<&str>,
         replica: &str,
         log: Option<&LookupLog>,
@@ -61,6 +63,7 @@ impl PyPlane {
             blind: BlindKeys::new(&phone_key, &document_key),
             revision: RevisionKey::new(revision_key),
             pepper: Pepper::new(pepper),
+            pairing: Pairing::new(pairing),
         };
         let plane = Arc::new(Plane::new(
             lease.shared(),

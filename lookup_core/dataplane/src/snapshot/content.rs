@@ -22,6 +22,7 @@ pub fn write_credentials(credentials: &Credentials) -> Vec<u8> {
         out.extend(credential.requests_per_second.to_le_bytes());
         out.extend(credential.people_per_second.to_le_bytes());
         out.push(u8::from(credential.active));
+        out.push(u8::from(credential.has_pairwise_tokens));
     }
     out
 }
@@ -42,14 +43,16 @@ pub fn read_credentials(mut bytes: &[u8]) -> Option<Vec<Credential>> {
             requests_per_second: take(rest).map(u32::from_le_bytes)?,
             people_per_second: take(rest).map(u32::from_le_bytes)?,
             active: take(rest).map(|[active]: [u8; 1]| active == 1)?,
+            has_pairwise_tokens: take(rest).map(|[pairwise]: [u8; 1]| pairwise == 1)?,
         });
     }
     rest.is_empty().then_some(credentials)
 }
 
-/// The words of everybody, zeros where nobody is; then what is beside them, of those whose words say that there is.
+/// The words of everybody, zeros where nobody is; then the generation of each who is there, and what is beside the words of
+/// those whose words say that there is.
 pub fn write_slice(slice: &Slice) -> Vec<u8> {
-    let mut out = Vec::with_capacity(12 + slice.people.len() * (8 * WORDS + 16));
+    let mut out = Vec::with_capacity(12 + slice.people.len() * (8 * WORDS + 18));
     out.extend(slice.first.to_le_bytes());
     put_count(&mut out, slice.people.len());
     for held in &slice.people {
@@ -59,6 +62,7 @@ pub fn write_slice(slice: &Slice) -> Vec<u8> {
         }
     }
     let known = || slice.people.iter().flatten();
+    known().for_each(|held| out.extend(held.generation.to_le_bytes()));
     for excluded in known().filter(|held| held.is_excluded()) {
         out.extend(excluded.exclusion.to_le_bytes());
     }
@@ -84,10 +88,14 @@ pub fn read_slice(mut bytes: &[u8]) -> Option<Slice> {
     for mut words in all_words.chunks_exact(8 * WORDS) {
         let held = Held {
             words: std::array::from_fn(|_| take(&mut words).map_or(0, u64::from_le_bytes)),
+            generation: 0,
             exclusion: 0,
             more: None,
         };
         people.push(held.is_known().then_some(held));
+    }
+    for held in people.iter_mut().flatten() {
+        held.generation = take(rest).map(u16::from_le_bytes)?;
     }
     for held in people.iter_mut().flatten().filter(|held| held.is_excluded()) {
         held.exclusion = take(rest).map(u128::from_le_bytes)?;

@@ -27,6 +27,7 @@ fn credential() -> Credential {
         requests_per_second: 100,
         people_per_second: 5_000,
         active: true,
+        has_pairwise_tokens: true,
     }
 }
 
@@ -43,6 +44,7 @@ fn index() -> Arc<Index> {
         index.put_exclusion(number, id, false).unwrap();
     }
     index.put_exclusion(6, ONE, true).unwrap();
+    index.put_generation(6, u16::MAX).unwrap();
     index.stamp(40);
     let stated = with_token(person(100, &[PHONE, key(1)], &[DOCUMENT]), TOKEN);
     index

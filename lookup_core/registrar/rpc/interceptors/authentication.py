@@ -29,7 +29,8 @@ class Authentication:
         is_same = apikey.matches(None if held is None else held.mac, self._pepper, text)
         if held is None or not is_same or not held.is_accepted:
             raise CredentialsInvalid
-        return Principal(held.key_id, held.operator.operator_id, frozenset(held.scopes))
+        operator = held.operator
+        return Principal(held.key_id, operator.operator_id, frozenset(held.scopes), operator.token_kind)
 
 
 def check_scope(principal: Principal, scope: str) -> None:

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bnser/access/v1/access.proto\x12\x0enser.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdd\x01\n\x03Key\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x13\n\x0boperator_id\x18\x02 \x01(\t\x12\x10\n\x08operator\x18\x03 \x01(\t\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12\x1b\n\x13requests_per_second\x18\x05 \x01(\r\x12\x19\n\x11people_per_second\x18\x06 \x01(\r\x12\'\n\x05state\x18\x07 \x01(\x0e\x32\x18.nser.access.v1.KeyState\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd3\x01\n\x10\x43reateKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\x08operator\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x34\n\x06scopes\x18\x03 \x03(\tB$\xbaH!\x92\x01\x1e\x08\x01\x10 \"\x18r\x16\x32\x14^[a-z]+:([a-z]+|\\*)$\x12&\n\x13requests_per_second\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xc0\x84=\x12%\n\x11people_per_second\x18\x05 \x01(\rB\n\xbaH\x07*\x05\x18\x80\xad\xe2\x04\"E\n\x11\x43reateKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nser.access.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"n\n\x0fListKeysRequest\x12 \n\x0boperator_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1b\n\tpage_size\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"N\n\x10ListKeysResponse\x12!\n\x04keys\x18\x01 \x03(\x0b\x32\x13.nser.access.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x10RotateKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x06key_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \"E\n\x11RotateKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nser.access.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"e\n\x10RevokeKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x06key_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x18\n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"5\n\x11RevokeKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nser.access.v1.Key*R\n\x08KeyState\x12\x19\n\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10KEY_STATE_ACTIVE\x10\x01\x12\x15\n\x11KEY_STATE_REVOKED\x10\x02\x32\xd4\x02\n\rAccessService\x12P\n\tCreateKey\x12 .nser.access.v1.CreateKeyRequest\x1a!.nser.access.v1.CreateKeyResponse\x12M\n\x08ListKeys\x12\x1f.nser.access.v1.ListKeysRequest\x1a .nser.access.v1.ListKeysResponse\x12P\n\tRotateKey\x12 .nser.access.v1.RotateKeyRequest\x1a!.nser.access.v1.RotateKeyResponse\x12P\n\tRevokeKey\x12 .nser.access.v1.RevokeKeyRequest\x1a!.nser.access.v1.RevokeKeyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bnser/access/v1/access.proto\x12\x0enser.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x02\n\x03Key\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x13\n\x0boperator_id\x18\x02 \x01(\t\x12\x10\n\x08operator\x18\x03 \x01(\t\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12\x1b\n\x13requests_per_second\x18\x05 \x01(\r\x12\x19\n\x11people_per_second\x18\x06 \x01(\r\x12\'\n\x05state\x18\x07 \x01(\x0e\x32\x18.nser.access.v1.KeyState\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\ntoken_kind\x18\t \x01(\x0e\x32\x19.nser.access.v1.TokenKind\"\x8c\x02\n\x10\x43reateKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\x08operator\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x34\n\x06scopes\x18\x03 \x03(\tB$\xbaH!\x92\x01\x1e\x08\x01\x10 \"\x18r\x16\x32\x14^[a-z]+:([a-z]+|\\*)$\x12&\n\x13requests_per_second\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xc0\x84=\x12%\n\x11people_per_second\x18\x05 \x01(\rB\n\xbaH\x07*\x05\x18\x80\xad\xe2\x04\x12\x37\n\ntoken_kind\x18\x06 \x01(\x0e\x32\x19.nser.access.v1.TokenKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\"E\n\x11\x43reateKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nser.access.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"n\n\x0fListKeysRequest\x12 \n\x0boperator_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1b\n\tpage_size\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"N\n\x10ListKeysResponse\x12!\n\x04keys\x18\x01 \x03(\x0b\x32\x13.nser.access.v1.Key\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x10RotateKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x06key_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \"E\n\x11RotateKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nser.access.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"e\n\x10RevokeKeyRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x19\n\x06key_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18 \x12\x18\n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"5\n\x11RevokeKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nser.access.v1.Key*R\n\x08KeyState\x12\x19\n\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10KEY_STATE_ACTIVE\x10\x01\x12\x15\n\x11KEY_STATE_REVOKED\x10\x02*W\n\tTokenKind\x12\x1a\n\x16TOKEN_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11TOKEN_KIND_GLOBAL\x10\x01\x12\x17\n\x13TOKEN_KIND_PAIRWISE\x10\x02\x32\xd4\x02\n\rAccessService\x12P\n\tCreateKey\x12 .nser.access.v1.CreateKeyRequest\x1a!.nser.access.v1.CreateKeyResponse\x12M\n\x08ListKeys\x12\x1f.nser.access.v1.ListKeysRequest\x1a .nser.access.v1.ListKeysResponse\x12P\n\tRotateKey\x12 .nser.access.v1.RotateKeyRequest\x1a!.nser.access.v1.RotateKeyResponse\x12P\n\tRevokeKey\x12 .nser.access.v1.RevokeKeyRequest\x1a!.nser.access.v1.RevokeKeyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEKEYREQUEST'].fields_by_name['requests_per_second']._serialized_options = b'\272H\006*\004\030\300\204='
   _globals['_CREATEKEYREQUEST'].fields_by_name['people_per_second']._loaded_options = None
   _globals['_CREATEKEYREQUEST'].fields_by_name['people_per_second']._serialized_options = b'\272H\007*\005\030\200\255\342\004'
+  _globals['_CREATEKEYREQUEST'].fields_by_name['token_kind']._loaded_options = None
+  _globals['_CREATEKEYREQUEST'].fields_by_name['token_kind']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LISTKEYSREQUEST'].fields_by_name['operator_id']._loaded_options = None
   _globals['_LISTKEYSREQUEST'].fields_by_name['operator_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_LISTKEYSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -59,26 +61,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKEKEYREQUEST'].fields_by_name['key_id']._serialized_options = b'\272H\006r\004\020\001\030 '
   _globals['_REVOKEKEYREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_REVOKEKEYREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\364\003'
-  _globals['_KEYSTATE']._serialized_start=1116
-  _globals['_KEYSTATE']._serialized_end=1198
+  _globals['_KEYSTATE']._serialized_start=1220
+  _globals['_KEYSTATE']._serialized_end=1302
+  _globals['_TOKENKIND']._serialized_start=1304
+  _globals['_TOKENKIND']._serialized_end=1391
   _globals['_KEY']._serialized_start=110
-  _globals['_KEY']._serialized_end=331
-  _globals['_CREATEKEYREQUEST']._serialized_start=334
-  _globals['_CREATEKEYREQUEST']._serialized_end=545
-  _globals['_CREATEKEYRESPONSE']._serialized_start=547
-  _globals['_CREATEKEYRESPONSE']._serialized_end=616
-  _globals['_LISTKEYSREQUEST']._serialized_start=618
-  _globals['_LISTKEYSREQUEST']._serialized_end=728
-  _globals['_LISTKEYSRESPONSE']._serialized_start=730
-  _globals['_LISTKEYSRESPONSE']._serialized_end=808
-  _globals['_ROTATEKEYREQUEST']._serialized_start=810
-  _globals['_ROTATEKEYREQUEST']._serialized_end=885
-  _globals['_ROTATEKEYRESPONSE']._serialized_start=887
-  _globals['_ROTATEKEYRESPONSE']._serialized_end=956
-  _globals['_REVOKEKEYREQUEST']._serialized_start=958
-  _globals['_REVOKEKEYREQUEST']._serialized_end=1059
-  _globals['_REVOKEKEYRESPONSE']._serialized_start=1061
-  _globals['_REVOKEKEYRESPONSE']._serialized_end=1114
-  _globals['_ACCESSSERVICE']._serialized_start=1201
-  _globals['_ACCESSSERVICE']._serialized_end=1541
+  _globals['_KEY']._serialized_end=378
+  _globals['_CREATEKEYREQUEST']._serialized_start=381
+  _globals['_CREATEKEYREQUEST']._serialized_end=649
+  _globals['_CREATEKEYRESPONSE']._serialized_start=651
+  _globals['_CREATEKEYRESPONSE']._serialized_end=720
+  _globals['_LISTKEYSREQUEST']._serialized_start=722
+  _globals['_LISTKEYSREQUEST']._serialized_end=832
+  _globals['_LISTKEYSRESPONSE']._serialized_start=834
+  _globals['_LISTKEYSRESPONSE']._serialized_end=912
+  _globals['_ROTATEKEYREQUEST']._serialized_start=914
+  _globals['_ROTATEKEYREQUEST']._serialized_end=989
+  _globals['_ROTATEKEYRESPONSE']._serialized_start=991
+  _globals['_ROTATEKEYRESPONSE']._serialized_end=1060
+  _globals['_REVOKEKEYREQUEST']._serialized_start=1062
+  _globals['_REVOKEKEYREQUEST']._serialized_end=1163
+  _globals['_REVOKEKEYRESPONSE']._serialized_start=1165
+  _globals['_REVOKEKEYRESPONSE']._serialized_end=1218
+  _globals['_ACCESSSERVICE']._serialized_start=1394
+  _globals['_ACCESSSERVICE']._serialized_end=1734
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,30 @@ KEY_STATE_ACTIVE: KeyState.ValueType  # 1
 KEY_STATE_REVOKED: KeyState.ValueType  # 2
 Global___KeyState: _TypeAlias = KeyState  # noqa: Y015
 
+class _TokenKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TokenKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TokenKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TOKEN_KIND_UNSPECIFIED: _TokenKind.ValueType  # 0
+    """what the operator has; a new one gets GLOBAL"""
+    TOKEN_KIND_GLOBAL: _TokenKind.ValueType  # 1
+    """BST-02: the same token at every operator"""
+    TOKEN_KIND_PAIRWISE: _TokenKind.ValueType  # 2
+    """BST-03: another token at each operator, which only the register can link"""
+
+class TokenKind(_TokenKind, metaclass=_TokenKindEnumTypeWrapper):
+    """By which tokens an operator knows people. Chosen once, with the operator's first key."""
+
+TOKEN_KIND_UNSPECIFIED: TokenKind.ValueType  # 0
+"""what the operator has; a new one gets GLOBAL"""
+TOKEN_KIND_GLOBAL: TokenKind.ValueType  # 1
+"""BST-02: the same token at every operator"""
+TOKEN_KIND_PAIRWISE: TokenKind.ValueType  # 2
+"""BST-03: another token at each operator, which only the register can link"""
+Global___TokenKind: _TypeAlias = TokenKind  # noqa: Y015
+
 @_typing.final
 class Key(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -51,6 +75,7 @@ class Key(_message.Message):
     PEOPLE_PER_SECOND_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    TOKEN_KIND_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     operator_id: _builtins.str
     """UUID"""
@@ -58,6 +83,8 @@ class Key(_message.Message):
     requests_per_second: _builtins.int
     people_per_second: _builtins.int
     state: Global___KeyState.ValueType
+    token_kind: Global___TokenKind.ValueType
+    """the operator's"""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -73,10 +100,11 @@ class Key(_message.Message):
         people_per_second: _builtins.int = ...,
         state: Global___KeyState.ValueType = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        token_kind: Global___TokenKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "key_id", b"key_id", "operator", b"operator", "operator_id", b"operator_id", "people_per_second", b"people_per_second", "requests_per_second", b"requests_per_second", "scopes", b"scopes", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "key_id", b"key_id", "operator", b"operator", "operator_id", b"operator_id", "people_per_second", b"people_per_second", "requests_per_second", b"requests_per_second", "scopes", b"scopes", "state", b"state", "token_kind", b"token_kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -91,6 +119,7 @@ class CreateKeyRequest(_message.Message):
     SCOPES_FIELD_NUMBER: _builtins.int
     REQUESTS_PER_SECOND_FIELD_NUMBER: _builtins.int
     PEOPLE_PER_SECOND_FIELD_NUMBER: _builtins.int
+    TOKEN_KIND_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     operator: _builtins.str
     """The operator's name; an operator not yet in the register is entered."""
@@ -98,6 +127,8 @@ class CreateKeyRequest(_message.Message):
     """Requests a second across all replicas; 0 means the default of 100."""
     people_per_second: _builtins.int
     """People a second through batches and streams; 0 means the default of 20,000."""
+    token_kind: Global___TokenKind.ValueType
+    """The operator's, and refused where the operator is known by the other kind."""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -108,10 +139,11 @@ class CreateKeyRequest(_message.Message):
         scopes: _abc.Iterable[_builtins.str] | None = ...,
         requests_per_second: _builtins.int = ...,
         people_per_second: _builtins.int = ...,
+        token_kind: Global___TokenKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator", b"operator", "people_per_second", b"people_per_second", "request_id", b"request_id", "requests_per_second", b"requests_per_second", "scopes", b"scopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator", b"operator", "people_per_second", b"people_per_second", "request_id", b"request_id", "requests_per_second", b"requests_per_second", "scopes", b"scopes", "token_kind", b"token_kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -87,12 +87,14 @@ class GenerateResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     bst: _builtins.str
     version: _builtins.int
-    """2 for BST-02"""
+    """2 for BST-02; 3 for BST-03, an operator's own"""
     created: _builtins.bool
-    """false when the person had it already"""
+    """false when the person had it already; of an operator's own: when it was given before"""
     revision: _builtins.str
     @_builtins.property
-    def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """of an operator's own: when it was first given to it"""
+
     def __init__(
         self,
         *,

@@ -86,6 +86,7 @@ class PersonStated(_message.Message):
     REQUIRES_SCREENING_FIELD_NUMBER: _builtins.int
     LAST_ASSESSMENT_MS_FIELD_NUMBER: _builtins.int
     PREVIOUSLY_EXCLUDED_FIELD_NUMBER: _builtins.int
+    PAIRWISE_GENERATION_FIELD_NUMBER: _builtins.int
     person_no: _builtins.int
     token: _builtins.bytes
     """the live BST, 16 bytes; empty when there is none"""
@@ -95,6 +96,8 @@ class PersonStated(_message.Message):
     last_assessment_ms: _builtins.int
     """Unix time; 0 when there was none"""
     previously_excluded: _builtins.bool
+    pairwise_generation: _builtins.int
+    """of the person's BST-03 tokens, up to 65,535; older ones still resolve, marked rotated"""
     @_builtins.property
     def phones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """blind indexes, 16 bytes"""
@@ -122,10 +125,11 @@ class PersonStated(_message.Message):
         requires_screening: _builtins.bool = ...,
         last_assessment_ms: _builtins.int = ...,
         previously_excluded: _builtins.bool = ...,
+        pairwise_generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "last_assessment_ms", b"last_assessment_ms", "person_no", b"person_no", "phones", b"phones", "previously_excluded", b"previously_excluded", "requires_screening", b"requires_screening", "revoked_tokens", b"revoked_tokens", "risk_level", b"risk_level", "rotated_tokens", b"rotated_tokens", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "last_assessment_ms", b"last_assessment_ms", "pairwise_generation", b"pairwise_generation", "person_no", b"person_no", "phones", b"phones", "previously_excluded", b"previously_excluded", "requires_screening", b"requires_screening", "revoked_tokens", b"revoked_tokens", "risk_level", b"risk_level", "rotated_tokens", b"rotated_tokens", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -172,6 +176,7 @@ class KeyStated(_message.Message):
     REQUESTS_PER_SECOND_FIELD_NUMBER: _builtins.int
     PEOPLE_PER_SECOND_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
+    HAS_PAIRWISE_TOKENS_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     mac: _builtins.bytes
     operator_id: _builtins.bytes
@@ -179,6 +184,8 @@ class KeyStated(_message.Message):
     requests_per_second: _builtins.int
     people_per_second: _builtins.int
     active: _builtins.bool
+    has_pairwise_tokens: _builtins.bool
+    """the operator is shown BST-03 tokens of its own, and never a BST-02"""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -191,10 +198,11 @@ class KeyStated(_message.Message):
         requests_per_second: _builtins.int = ...,
         people_per_second: _builtins.int = ...,
         active: _builtins.bool = ...,
+        has_pairwise_tokens: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "key_id", b"key_id", "mac", b"mac", "operator_id", b"operator_id", "people_per_second", b"people_per_second", "requests_per_second", b"requests_per_second", "scopes", b"scopes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "has_pairwise_tokens", b"has_pairwise_tokens", "key_id", b"key_id", "mac", b"mac", "operator_id", b"operator_id", "people_per_second", b"people_per_second", "requests_per_second", b"requests_per_second", "scopes", b"scopes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
