@@ -132,7 +132,7 @@ def open_checkpoint(note, log_key, witness_key):
     return int(size), base64.b64decode(root, validate=True)
 
 
-# The register's own bytes: fields in order, each after its length (four bytes; -1: absent). A check has 18 bytes more.
+# The register's own bytes: fields in order, each after its length (four bytes; -1: absent). A check: 18 bytes first.
 def show_fields(title, data, names):
     values, place = {}, 0
     print(title)
