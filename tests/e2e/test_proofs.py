@@ -40,7 +40,7 @@ class Outsider:
         self.folder = folder
         self._at = {record.name: record.address for record in system.home.all()}
         self.log_key = system.nser("audit", "key").stdout.splitlines()[0]
-        self.witness_key = (system.home.sandbox / "witness.verifier-key").read_text().strip()
+        self.witness_key = (system.home.witness / "verifier-key").read_text().strip()
         self.keys = VerifierKey.parse(self.log_key), VerifierKey.parse(self.witness_key)
         self._admin = system.home.demo()["NSER_ADMIN_KEY"]
         shutil.copy(ROOT / "clients/verifier/verify_nser.py", folder)
