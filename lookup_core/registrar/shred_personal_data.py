@@ -86,7 +86,8 @@ async def _person(tx: Transaction, shredding: Shredding) -> PersonNo:
     if isinstance(shredding.who, Token):
         if shredding.who.version == PAIRWISE:
             raise InvalidRequest(
-                "bst", "A BST-03 says who somebody is to one operator alone. Name the exclusion's id, or the BST-02."
+                "bst",
+                "A BST-03 says who somebody is to one operator alone. Name the exclusion's id, or the BST-02.",
             )
         number, field = await tx.person_of_token(shredding.who), "bst"
     else:
