@@ -69,13 +69,20 @@ class AuditEntry:
         salt, at, revision, request_id, *texts = _fields(canonical)
         if salt is None or len(salt) != SALT_BYTES or at is None or len(at) != _NUMBER_BYTES:
             raise ValueError("an entry has a salt and a time")
-        return cls(
+        try:
+            written_at = EPOCH + int.from_bytes(at, "big", signed=True) * _MICROSECOND
+        except OverflowError:
+            raise ValueError("an entry is of a time that can be told") from None
+        entry = cls(
             salt,
-            EPOCH + int.from_bytes(at, "big", signed=True) * _MICROSECOND,
+            written_at,
             None if revision is None else int.from_bytes(revision, "big", signed=True),
             None if request_id is None else UUID(bytes=request_id),
             *("" if text is None else text.decode() for text in texts),
         )
+        if entry.canonical() != canonical:
+            raise ValueError("an entry is written in one way only")
+        return entry
 
 
 def _fields(canonical: bytes) -> list[bytes | None]:

@@ -14,7 +14,8 @@
     │   └── QuotaExceeded                 QUOTA_EXCEEDED         RESOURCE_EXHAUSTED 429, retryable
     ├── (nothing there)                   NOT_FOUND 404
     │   ├── ExclusionNotFound             EXCLUSION_NOT_FOUND
-    │   └── KeyNotFound                   KEY_NOT_FOUND
+    │   ├── KeyNotFound                   KEY_NOT_FOUND
+    │   └── EntryNotFound                 AUDIT_ENTRY_NOT_FOUND
     ├── (the state forbids it)            FAILED_PRECONDITION 409
     │   ├── NotReleasable *               NOT_RELEASABLE
     │   ├── ExclusionReleased *           EXCLUSION_RELEASED
@@ -27,7 +28,8 @@
     │   ├── RegisterStale                 REGISTER_STALE
     │   ├── RecordedNotConfirmed          RECORDED_NOT_CONFIRMED
     │   ├── RevisionNotReached            REVISION_NOT_REACHED
-    │   └── AuditUnavailable              AUDIT_UNAVAILABLE
+    │   ├── AuditUnavailable              AUDIT_UNAVAILABLE
+    │   └── StoreBehindWitness            STORE_BEHIND_WITNESS
     ├── NotBuilt                          NOT_IMPLEMENTED        UNIMPLEMENTED 501
     └── InternalFault                     INTERNAL               INTERNAL 500
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from tests.support.services import ROLES, Database
+from tests.support.services import AUDITOR, ROLES, Database
 
 pytestmark = [pytest.mark.services]
 
@@ -29,6 +29,7 @@ EVERY_TABLE = (
         "key_rotation",
         "retired_kek",
     ),
+    *("audit_head", "audit_tile", "audit_checkpoint", "audit_cosignature"),
 )
 # Swept, pruned, forgotten, delivered, sealed.
 DELETED_BY_REGISTRARS = ("replica", "change", "request", "outbox", "lookup_segment_unsealed")
@@ -55,11 +56,15 @@ REGISTRAR_MAY_NOT = [
         ("audit_entry", "actor"), ("change", "statements"), ("exclusion_period", "period"), ("identifier", "blind"),
         ("request", "answer"), ("operator_exclusion", "revision"), ("bst_mapping", "blind"), ("lookup_log", "outcome"),
         ("replica", "applied"), ("lookup_segment", "root"), ("lookup_segment_unsealed", "number"),
+        ("audit_tile", "root"), ("audit_checkpoint", "note"), ("audit_cosignature", "line"),
     )),
     *(f"DELETE FROM register.{table}" for table in EVERY_TABLE if table not in DELETED_BY_REGISTRARS),
     *(f"TRUNCATE register.{table} CASCADE" for table in EVERY_TABLE),
     "UPDATE register.head SET store_id = gen_random_uuid()",
     "UPDATE register.head SET recovering = false",
+    "INSERT INTO register.audit_head (size) VALUES (0)",
+    "UPDATE register.audit_head SET size = -1",
+    "SELECT register.make_audit_partition(now())",
     "INSERT INTO register.replica DEFAULT VALUES",
     "INSERT INTO register.key_rotation (rotation_id, kind, kek_id, total) VALUES (gen_random_uuid(), 'rewrap', 'x', 0)",
     "INSERT INTO register.retired_kek (kek_id) VALUES ('x')",
@@ -105,6 +110,28 @@ def test_a_role_may_not_go_beyond_its_process(database: Database, role: str) -> 
             else:
                 allowed.append(statement)
     assert allowed == []
+
+
+READ_BY_AUDITORS = ("audit_entry", "audit_head", "audit_tile", "audit_checkpoint", "audit_cosignature")
+
+
+def test_whoever_verifies_the_audit_log_reads_it_and_does_nothing_else(database: Database) -> None:
+    with psycopg.connect(database.url_of(AUDITOR), autocommit=True) as connection:
+        for table in READ_BY_AUDITORS:
+            connection.execute(f"SELECT * FROM register.{table}")
+        connection.execute("SET default_transaction_read_only = off")
+        others = [table for table in EVERY_TABLE if table not in READ_BY_AUDITORS]
+        for statement in (
+            *(f"SELECT * FROM register.{table}" for table in others),
+            *(f"DELETE FROM register.{table}" for table in EVERY_TABLE),
+            *(f"TRUNCATE register.{table} CASCADE" for table in EVERY_TABLE),
+            "INSERT INTO register.audit_checkpoint (size, note) VALUES (1, '')",
+            "UPDATE register.audit_head SET size = 7",
+            "SELECT register.ensure_audit_log(1)",
+            *NOBODY_MAY,
+        ):
+            with pytest.raises(REFUSED):
+                connection.execute(statement)
 
 
 def test_what_the_roles_need_they_may(database: Database) -> None:
@@ -181,6 +208,8 @@ def test_even_the_owner_does_not_rewrite_what_is_append_only_by_accident(databas
             "TRUNCATE register.audit_entry",
             "UPDATE register.change SET statements = ''",
             "TRUNCATE register.change",
+            *(f"TRUNCATE register.{table} CASCADE" for table in READ_BY_AUDITORS),
+            *(f"DELETE FROM register.{table}" for table in READ_BY_AUDITORS),
         ):
             with pytest.raises(errors.InsufficientPrivilege):
                 connection.execute(statement)

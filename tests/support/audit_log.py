@@ -77,11 +77,11 @@ class AuditLog:
     async def _heartbeat(self) -> None:
         raise AssertionError("no test waits for a heartbeat here")
 
-    async def append(self, count: int) -> None:
+    async def append(self, count: int, **values: Any) -> None:
         async with self.pool.acquire() as connection:
             for first in range(self.size, self.size + count, 5_000):
                 numbers = range(first, min(first + 5_000, self.size + count))
-                await append(connection, [an_entry(number) for number in numbers])
+                await append(connection, [an_entry(number, **values) for number in numbers])
         self.size += count
 
     async def seal(self) -> Published:

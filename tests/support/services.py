@@ -23,6 +23,7 @@ from lookup_core.embedded.redis import EmbeddedRedis
 from lookup_core.migrations import migrate
 
 ROLES = ("nser_registrar", "nser_replica", "nser_backoffice")
+AUDITOR = "nser_auditor"
 SETTINGS = {**NOT_DURABLE, "max_connections": "200", "shared_buffers": "64MB", "max_wal_size": "512MB"}
 # One number for each test worker: FLUSHDB of one is not seen by another.
 REDIS_DATABASES = 64
@@ -102,7 +103,7 @@ def _make_template(postgres_url: str, template: str, password: str) -> None:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(template)))
     migrate(_database_url(postgres_url, template))
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        for role in ROLES:
+        for role in (*ROLES, AUDITOR):
             if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone() is not None:
                 statement = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}")
                 connection.execute(statement.format(sql.Identifier(role), sql.Literal(password)))

@@ -45,7 +45,7 @@ def log_keys(ring: KeyRing, log: str) -> str:
 
 
 def own_settings(home: RunHome, told_log_keys: str, address: str) -> Mapping[str, str]:
-    """What the witness's process is told."""
+    """What the witness's process is told: nothing of the register's but public keys."""
     return {
         "NSER_WITNESS_ADDRESS": address,
         "NSER_WITNESS_KEY_FILE": str(home.witness / "key"),

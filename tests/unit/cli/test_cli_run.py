@@ -62,6 +62,8 @@ def test_each_process_gets_its_own_role_and_key_file_alone(processes, home):
     )
     assert "nser_registrar" in registrar["NSER_REGISTRAR_DATABASE_URL"]
     assert registrar["NSER_KEYRING_FILE"] == str(home.keyring)
+    assert registrar["NSER_AUDIT_WITNESS_URL"] == f"http://{processes['witness'].address}"
+    assert registrar["NSER_AUDIT_WITNESS_KEY"] == "witness+00+key"
     assert not any("nser_registrar" in value or value == str(home.keyring) for value in replica.values())
     assert "nser_replica" in replica["NSER_REPLICA_DATABASE_URL"]
     assert not any(
