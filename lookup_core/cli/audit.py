@@ -18,6 +18,7 @@ from lookup_core.cli.exits import CommandFailed, ExitCode
 from lookup_core.cli.home import RunHome
 from lookup_core.cli.keys.opening import opened_ring
 from lookup_core.cli.output import Json, tell
+from lookup_core.cli.receipts import receipts
 
 if TYPE_CHECKING:
     from lookup_core.audit.verifying import Outside, Verified
@@ -28,6 +29,7 @@ Result = TypeVar("Result")
 audit = typer.Typer(
     help="Verify the audit log, prove its entries, and keep it.", no_args_is_help=True, rich_markup_mode=None
 )
+audit.command()(receipts)
 Keys = Annotated[
     list[str] | None,
     typer.Option("--key", help="A public key, as `nser audit key` prints it. By default the key ring's."),

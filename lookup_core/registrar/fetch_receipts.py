@@ -14,9 +14,11 @@ from uuid import UUID
 
 import structlog
 
-from lookup_core.domain.bst import Token, format_token
+from lookup_core.domain.bst import PAIRWISE, Token, format_token
 from lookup_core.domain.ids import OperatorId
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.domain.receipt import Receipt
+from lookup_core.kernel.errors import NotPermitted
 from lookup_core.registrar.asked import Caller
 from lookup_core.registrar.audited_reads import AuditedReads
 from lookup_core.registrar.metrics import Metrics
@@ -32,6 +34,8 @@ ALARM: Final = "receipts.log_differs"
 PAGE_SIZE: Final = 20
 RETRY_AFTER_S: Final = 3.0
 """Closing a segment, shipping it, sealing it and signing over it take up to a second each."""
+LONGEST_SEARCH: Final = timedelta(minutes=10)
+"""For the checks of a call: everybody's log of that time is read, because no index goes by the id of a call."""
 FIRST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LAST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -81,14 +85,17 @@ class FetchReceipts:
         self._metrics = metrics
 
     async def __call__(self, wanted: ReceiptsWanted, caller: Caller) -> Fetched:
-        """Raises InvalidRequest for a page token of another list, AuditUnavailable, StoreUnreachable."""
+        """Raises InvalidRequest for a page token of another list, NotPermitted, AuditUnavailable, StoreUnreachable."""
+        if caller.token_kind is TokenKind.PAIRWISE:
+            raise NotPermitted(
+                "Receipts name people by the token that all operators have in common, and this operator has tokens of "
+                "its own. Ask the register's administrator, who may fetch them for a court.",
+                details={"token_kind": "pairwise"},
+            )
         after = _place(self._tokens.place(wanted.page_token, wanted.narrowed))
         await self._reads.note(caller, ACTION, wanted.subject, f"operator {wanted.operator_id}")
         size = wanted.page_size or PAGE_SIZE
-        checks = ChecksWanted(
-            wanted.operator_id, wanted.token, wanted.correlation_id, wanted.begins, wanted.ends
-        )
-        found = await self._entries.checks(checks, after, size + 1)  # one more: is there another page?
+        found = await self._found(wanted, after, size + 1)  # one more: is there another page?
         page = found[:size]
         proved = await self._prover.prove(page)
         await self._alarm(proved, caller)
@@ -100,6 +107,15 @@ class FetchReceipts:
             proved.pending,
             proved.unprovable_checks,
         )
+
+    async def _found(self, wanted: ReceiptsWanted, after: Place, count: int) -> Sequence[Place]:
+        """The log has global tokens alone: by a pairwise one nothing is found."""
+        token = wanted.token
+        if token is not None and token.version == PAIRWISE:
+            return []
+        raw = None if token is None else token.raw
+        checks = ChecksWanted(wanted.operator_id, raw, wanted.correlation_id, wanted.begins, wanted.ends)
+        return await self._entries.checks(checks, after, count)
 
     async def _alarm(self, proved: Proved, caller: Caller) -> None:
         """Tell of every segment that is not what was sealed: in the log of this process, and in the audit log."""

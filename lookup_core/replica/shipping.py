@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 INTERVAL_S: Final = 0.2
 ENTRIES_PER_SECOND: Final = 50_000
-"""A sixth of what PostgreSQL takes from us on one core (280,000/s measured, one entry to a call)."""
+"""A third of a core of PostgreSQL's: it takes 6.6 µs for an entry, with the index by token; we take 0.9 µs."""
 CHECKPOINT_S: Final = 1.0
 """Until it is looked again which checkpoint of the audit log is the newest."""
 SHIP_S: Final = 10.0

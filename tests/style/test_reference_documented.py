@@ -15,7 +15,7 @@ from lookup_core.domain import scope
 from lookup_core.kernel.settings import RegistrarSettings, ReplicaSettings, variable_of
 from lookup_core.registrar.rpc.methods import METHODS
 from nser.access.v1 import access_pb2
-from nser.audit.v1 import audit_pb2
+from nser.audit.v1 import audit_pb2, receipts_pb2
 from nser.bst.v1 import bst_pb2
 from nser.lookup.v1 import lookup_pb2
 from nser.register.v1 import register_pb2
@@ -36,6 +36,7 @@ SERVICES = [
         (bst_pb2, "BstService"),
         (access_pb2, "AccessService"),
         (audit_pb2, "AuditService"),
+        (receipts_pb2, "ReceiptService"),
     )
 ]
 

@@ -277,9 +277,9 @@ class Plans:
     ) -> Plan[Receipts]:
         """Fetch the receipts of this operator's checks of a BST, or of the call with this correlation id.
 
-        From `from_` on and before `to` (aware); left out, all of them. What was asked in the last seconds is `pending`,
-        or not there yet. Keep them with `save`, and verify them with `receipt_proofs.verify_receipt`. `operator_id` is
-        for administrators.
+        From `from_` on and before `to` (aware); left out, all of them. For a call both are needed, 10 minutes apart at
+        most. What was asked in the last seconds is `pending`, or not there yet. Keep them with `save`, and verify them
+        with `receipt_proofs.verify_receipt`. `operator_id` is for administrators.
         """
         request = requests.receipts_request(bst, correlation_id, (from_, to), operator_id)
         found: list[Receipt] = []

@@ -1,5 +1,5 @@
 DROP TABLE register.lookup_segment_unsealed;
-DROP INDEX register.lookup_log_correlation, register.lookup_log_token, register.lookup_segment_sequence;
+DROP INDEX register.lookup_log_token, register.lookup_segment_sequence;
 ALTER TABLE register.lookup_segment
     DROP COLUMN root, DROP COLUMN seed, DROP COLUMN first_sequence, DROP COLUMN last_sequence;
 REVOKE SELECT (replica_id, number, sha256) ON register.lookup_segment FROM nser_replica;

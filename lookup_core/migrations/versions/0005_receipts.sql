@@ -19,9 +19,9 @@ CREATE TABLE register.lookup_segment_unsealed (
     FOREIGN KEY (replica_id, number) REFERENCES register.lookup_segment
 );
 
--- Checks by token and by the caller's own id, each with their time.
+-- Checks of a token by their time. Those of a call are looked for within a few minutes, by the primary key: an index on
+-- its id would cost each entry as much again as this one does.
 CREATE INDEX lookup_log_token ON register.lookup_log (token, at) WHERE token IS NOT NULL;
-CREATE INDEX lookup_log_correlation ON register.lookup_log (correlation_id, at);
 
 -- A replica may store a segment and compare its hash; the seeds of others are not for it to read.
 REVOKE SELECT ON register.lookup_segment FROM nser_replica;

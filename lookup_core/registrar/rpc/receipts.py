@@ -15,7 +15,14 @@ from lookup_core.domain.ids import OperatorId
 from lookup_core.domain.receipt import Inclusion, Receipt
 from lookup_core.domain.scope import NSER_ADMIN
 from lookup_core.kernel.errors import InvalidRequest
-from lookup_core.registrar.fetch_receipts import FIRST, LAST, RETRY_AFTER_S, FetchReceipts, ReceiptsWanted
+from lookup_core.registrar.fetch_receipts import (
+    FIRST,
+    LAST,
+    LONGEST_SEARCH,
+    RETRY_AFTER_S,
+    FetchReceipts,
+    ReceiptsWanted,
+)
 from lookup_core.registrar.rpc import translate
 from lookup_core.registrar.rpc.call import CALL, Principal
 from lookup_core.registrar.rpc.interceptors.authentication import check_scope
@@ -51,6 +58,11 @@ def _wanted(request: receipts_pb2.FetchRequest, principal: Principal) -> Receipt
     ends = _instant(request, "to", LAST)
     if begins >= ends:
         raise InvalidRequest("to", "The time `to` is not after the time `from`.")
+    if request.HasField("correlation_id") and ends - begins > LONGEST_SEARCH:
+        raise InvalidRequest(
+            "to",
+            "The checks of a call are looked for within 10 minutes: say `from` and `to` not further apart.",
+        )
     return ReceiptsWanted(
         operator_id=operator_id,
         token=parse_token(request.bst) if request.HasField("bst") else None,

@@ -357,7 +357,7 @@ WHERE operator_id = $1 AND token = $2 AND at >= $3 AND at < $4 AND (at, replica_
 ORDER BY at, replica_id, sequence LIMIT $8
 
 -- name: checks_by_correlation
--- As checks_by_token; $2 the caller's own id of the call.
+-- As checks_by_token; $2 the caller's own id of the call. Reads all of the log between $3 and $4, by its primary key.
 SELECT at, replica_id, sequence FROM register.lookup_log
 WHERE operator_id = $1 AND correlation_id = $2 AND at >= $3 AND at < $4 AND (at, replica_id, sequence) > ($5, $6, $7)
 ORDER BY at, replica_id, sequence LIMIT $8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -12,11 +13,22 @@ from uuid import UUID
 
 import pytest
 
+from lookup_core.audit.log import Log
 from lookup_core.domain.bst import Token, format_token
+from lookup_core.domain.lookup_segment import SealedSegment, SegmentTree
+from lookup_core.domain.pairwise import TokenKind
+from lookup_core.kernel.clock import SystemClock
+from lookup_core.registrar.create_key import NewKey
+from lookup_core.registrar.receipt_proofs import Prover, ReceiptKeys
+from lookup_core.registrar.store.lookup_log import Place, PostgresLookupLog, StoredSegment
+from lookup_core.registrar.store.pool import open_pool
 from nser_client import InvalidRequest, NotPermitted, Receipt
+from nser_client.proofs import ProofRefused
 from nser_client.receipt_proofs import verify_receipt
+from nser_client.receipts import Inclusion
 from tests.support.people import someone
 from tests.support.receipts_desk import ReceiptsDesk
+from tests.support.registrar_desk import RING, a_request_id
 
 pytestmark = pytest.mark.services
 
@@ -86,11 +98,29 @@ async def test_a_call_by_its_correlation_id_has_receipts_for_whoever_was_in_it(d
     desk.asked += len(await named.check_many(subjects))
     await named.close()
     await desk.sealed()
-    found = await desk.operator.receipts(correlation_id="receipt-test.call")  # more than one page of 20
+    now, minutes = datetime.now(UTC), timedelta(minutes=9)
+    times = {"from_": now - minutes, "to": now + timedelta(minutes=1)}
+    found = await desk.operator.receipts(
+        correlation_id="receipt-test.call", **times
+    )  # more than a page of 20
     proved = [verify_receipt(each, desk.log_key) for each in found.receipts]
     assert [each.outcome for each in proved] == ["EXCLUDED"] + ["NOT_EXCLUDED"] * 24
     assert [each.sequence for each in proved] == sorted(each.sequence for each in proved)
     assert {each.bst for each in proved[1:]} == {None}
+    assert (await desk.other.receipts(correlation_id="receipt-test.call", **times)).receipts == []
+    with pytest.raises(InvalidRequest, match="10 minutes"):
+        await desk.operator.receipts(correlation_id="receipt-test.call", from_=now - minutes)
+
+
+async def test_an_operator_with_tokens_of_its_own_is_not_shown_the_common_ones_by_a_receipt(
+    desk: ReceiptsDesk,
+) -> None:
+    chosen = NewKey("Chui Bet", ("nser:read",), token_kind=TokenKind.PAIRWISE)
+    created = await desk.registrar.setup.create_key(chosen, a_request_id())
+    chui = desk.operator.on_behalf_of(created.secret)
+    with pytest.raises(NotPermitted, match="tokens of its own"):
+        await chui.receipts(bst=NOBODY)
+    await chui.close()
 
 
 async def test_the_fetch_is_in_the_audit_log(desk: ReceiptsDesk) -> None:
@@ -167,3 +197,52 @@ async def test_a_row_put_in_later_has_no_receipt(own_desk: ReceiptsDesk) -> None
     )
     found = await own_desk.operator.receipts(bst=decision.bst)
     assert (len(found.receipts), found.unprovable) == (1, 1)
+
+
+async def test_the_command_line_writes_files_that_both_verifiers_read(
+    desk: ReceiptsDesk, tmp_path: Path
+) -> None:
+    decision = await desk.excluded(someone())
+    await desk.sealed()
+    address = {"NSER_REGISTRAR_ADDRESS": desk.registrar.registrar.address}
+    environment = os.environ | address | {"NSER_API_KEY": desk.operator.options.api_key}
+    command = ["-m", "lookup_core.cli.main", "audit", "receipts", str(decision.bst), "--into", str(tmp_path)]
+    await asyncio.to_thread(subprocess.run, [sys.executable, *command], env=environment, check=True)
+    (path,) = await asyncio.to_thread(lambda: list(tmp_path.iterdir()))
+    assert verify_receipt(Receipt.load(path), desk.log_key).bst == decision.bst
+    assert "EXCLUDED" in await asyncio.to_thread(independently_verified, path, desk.log_key)
+
+
+class BelievesTheStore(Prover):
+    """With its protection taken out: what is stored is not compared with what was sealed."""
+
+    async def _tree_of(self, segment: StoredSegment, sealed: SealedSegment) -> SegmentTree:
+        assert segment.seed is not None
+        return SegmentTree(segment.seed, await self._entries.rows(segment))
+
+
+@pytest.mark.parametrize("prover", [Prover, pytest.param(BelievesTheStore, marks=pytest.mark.breaks)])
+async def test_an_edited_answer_is_not_handed_out_and_would_be_refused_if_it_were(
+    own_desk: ReceiptsDesk, prover: type[Prover]
+) -> None:
+    await own_desk.excluded(someone())
+    await own_desk.sealed()
+    await edited(own_desk, "UPDATE register.lookup_log SET outcome = 'NOT_EXCLUDED'")
+    rows = await own_desk.owner.fetch("SELECT at, replica_id, sequence FROM register.lookup_log")
+    places = [Place(row["at"], UUID(str(row["replica_id"])), row["sequence"]) for row in rows]
+    pool = await open_pool(own_desk.database.registrar_url, smallest=1, largest=2)
+    try:
+        origin = (await Log(pool).head()).origin
+        keys = ReceiptKeys.of(RING, origin)
+        proved = await prover(PostgresLookupLog(pool), Log(pool), keys, SystemClock()).prove(places)
+    finally:
+        pool.terminate()
+    assert len(proved.receipts) == (0 if prover is Prover else 1)
+    for each in proved.receipts:
+        false = Receipt(
+            Inclusion(each.check.leaf, each.check.index, each.check.path),
+            Inclusion(each.segment.leaf, each.segment.index, each.segment.path),
+            *(each.checkpoint, each.issued_at, each.key, each.signature),
+        )
+        with pytest.raises(ProofRefused, match="not in the segment"):
+            verify_receipt(false, own_desk.log_key)
