@@ -23,6 +23,7 @@ import grpc
 import pytest
 
 from nser.audit.v1 import audit_pb2, audit_pb2_grpc
+from nser_client import Client, Outcome
 from nser_client.checkpoints import CheckpointMemory, LogWentBack
 from nser_client.proofs import Checkpoint, VerifierKey, open_checkpoint
 from tests.e2e.test_docs_snippets import ROOT, snippets
@@ -127,8 +128,8 @@ def run(snippet_text: str, system: System, outsider: Outsider) -> subprocess.Com
 def test_the_page_verifies_an_entry_and_the_logs_growth_as_it_says(
     system: System, outsider: Outsider
 ) -> None:
-    assert [snippet.name for snippet in PAGE] == ["ask", "entry", "consistency"]
-    ask, entry, consistency = PAGE
+    assert [snippet.name for snippet in PAGE] == ["ask", "entry", "receipt", "consistency"]
+    ask, entry, _, consistency = PAGE
     outsider.newest_of(4)
     asked = run(ask.text, system, outsider)
     assert (asked.returncode, asked.stdout.strip()) == (0, outsider.log_key), asked.stderr
@@ -147,6 +148,35 @@ def test_the_page_verifies_an_entry_and_the_logs_growth_as_it_says(
     (outsider.folder / "consistency.json").write_text(json.dumps(shown))
     verified = run(consistency.text, system, outsider)
     assert (verified.returncode, verified.stdout[-9:]) == (0, "VERIFIED\n"), verified.stdout + verified.stderr
+
+
+def test_the_page_verifies_the_receipt_of_a_check(system: System, outsider: Outsider) -> None:
+    register(system, "0722000114", "23456784")
+    key = system.home.demo()["NSER_API_KEY"]
+    at = {record.name: record.address for record in system.home.all()}
+    with Client(replicas=[at["replica-1"]], registrar=at["registrar"], api_key=key) as client:
+        decision = client.check(phone="0722000114", id_number="23456784")
+        assert decision.outcome is Outcome.EXCLUDED
+        deadline = time.monotonic() + 90
+        while not (found := client.receipts(bst=decision.bst).receipts):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    file = outsider.folder / "receipt.json"
+    receipt = found[0]
+    outsider.newest_of(int(receipt.checkpoint.splitlines()[1]))
+    receipt.save(file)
+    verifying = PAGE[2].text
+    while (verified := run(verifying, system, outsider)).returncode and time.monotonic() < deadline:
+        # Handed out a moment before the witness had signed that checkpoint: the next one has it.
+        with Client(replicas=[at["replica-1"]], registrar=at["registrar"], api_key=key) as client:
+            client.receipts(bst=decision.bst).receipts[0].save(file)
+    assert (verified.returncode, verified.stdout[-9:]) == (0, "VERIFIED\n"), verified.stdout + verified.stderr
+    assert "outcome         EXCLUDED\n" in verified.stdout
+    assert decision.bst is not None
+    assert f"token           {decision.bst[7:39].lower()}\n" in verified.stdout
+    file.write_text(file.read_text().replace('"index": 0', '"index": 1', 1))
+    refused = run(verifying, system, outsider)
+    assert (refused.returncode, "NOT VERIFIED" in refused.stderr) == (1, True)
 
 
 def test_the_witness_s_page_shows_what_it_has_seen(system: System, outsider: Outsider) -> None:
