@@ -33,7 +33,7 @@ EVERY_TABLE = (
 )
 # Swept, pruned, forgotten, delivered, sealed.
 DELETED_BY_REGISTRARS = ("replica", "change", "request", "outbox", "lookup_segment_unsealed")
-READ_BY_REPLICAS = ("head", "change", "replica", "lookup_log")
+READ_BY_REPLICAS = ("head", "change", "replica", "lookup_log", "audit_checkpoint")
 
 REPLICA_MAY_NOT = [
     *(f"SELECT * FROM register.{table}" for table in EVERY_TABLE if table not in READ_BY_REPLICAS),
