@@ -15,7 +15,7 @@
     ├── (nothing there)                   NOT_FOUND 404
     │   ├── ExclusionNotFound             EXCLUSION_NOT_FOUND
     │   ├── KeyNotFound                   KEY_NOT_FOUND
-    │   └── EntryNotFound                 AUDIT_ENTRY_NOT_FOUND
+    │   └── AuditEntryNotFound            AUDIT_ENTRY_NOT_FOUND
     ├── (the state forbids it)            FAILED_PRECONDITION 409
     │   ├── NotReleasable *               NOT_RELEASABLE
     │   ├── ExclusionReleased *           EXCLUSION_RELEASED
@@ -56,6 +56,7 @@ from lookup_core.domain.errors import (
 __all__ = [
     "REASONS",
     "SENT",
+    "AuditEntryNotFound",
     "AuditUnavailable",
     "BatchTooLarge",
     "CredentialsInvalid",
@@ -81,6 +82,7 @@ __all__ = [
     "RevisionFromOtherStore",
     "RevisionNotReached",
     "SettingsRefused",
+    "StoreBehindWitness",
     "StoreUnreachable",
 ]
 
@@ -164,7 +166,7 @@ class KeyNotFound(Refused):
         super().__init__("The register has no API key with this id.", field=field)
 
 
-class EntryNotFound(Refused):
+class AuditEntryNotFound(Refused):
     """The audit log has no such entry, or none under a checkpoint."""
 
     reason, code, http = "AUDIT_ENTRY_NOT_FOUND", "NOT_FOUND", 404

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lookup_core.audit.log import Log
-from lookup_core.kernel.errors import EntryNotFound, InvalidRequest
+from lookup_core.kernel.errors import AuditEntryNotFound, InvalidRequest
 from lookup_core.registrar.asked import Caller
 from lookup_core.registrar.audited_reads import AuditedReads
 from lookup_core.registrar.store.faults import unreachable
@@ -46,12 +46,12 @@ class ProveEntries:
         self._reads = reads
 
     async def checkpoint(self, covering: int) -> Checkpoint:
-        """The first that covers so many entries; the newest for 0. Raises EntryNotFound, StoreUnreachable."""
+        """The first that covers so many entries; the newest for 0. Raises AuditEntryNotFound, StoreUnreachable."""
         async with self._log() as log:
             return await _checkpoint(log, covering, "covering")
 
     async def consistency(self, old_size: int, covering: int) -> Proof:
-        """That the log only grew. Raises EntryNotFound, InvalidRequest, StoreUnreachable."""
+        """That the log only grew. Raises AuditEntryNotFound, InvalidRequest, StoreUnreachable."""
         async with self._log() as log:
             newer = await _checkpoint(log, covering, "covering")
             if old_size > newer.size:
@@ -61,14 +61,14 @@ class ProveEntries:
             return Proof(newer, await log.consistency(old_size, newer.size))
 
     async def entry(self, number: int, covering: int, caller: Caller) -> Proof:
-        """An entry and its proof. Raises EntryNotFound, AuditUnavailable, StoreUnreachable."""
+        """An entry and its proof. Raises AuditEntryNotFound, AuditUnavailable, StoreUnreachable."""
         await self._reads.note(caller, ACTION, f"entry {number}")
         async with self._log() as log:
             wanted = 0 if covering == 0 else max(covering, number + 1)
             checkpoint = await _checkpoint(log, wanted, "entry")
             entry = await log.entry(number) if number < checkpoint.size else None
             if entry is None:
-                raise EntryNotFound("entry")
+                raise AuditEntryNotFound("entry")
             return Proof(checkpoint, await log.inclusion(number, checkpoint.size), entry.canonical())
 
     @asynccontextmanager
@@ -81,5 +81,5 @@ class ProveEntries:
 async def _checkpoint(log: Log, covering: int, field: str) -> Checkpoint:
     found = await log.checkpoint(covering or None)
     if found is None:
-        raise EntryNotFound(field)
+        raise AuditEntryNotFound(field)
     return Checkpoint(*found)

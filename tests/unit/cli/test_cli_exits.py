@@ -31,7 +31,7 @@ def test_exit_codes_are_the_documented_ones():
     documented = (main.HELP, __import__("lookup_core.cli.exits", fromlist=["x"]).__doc__)
     for code in ExitCode:
         assert str(int(code)) in documented[1]
-    assert {int(code) for code in ExitCode} == {0, 1, 2, 3, 4, 5, 10, 11}
+    assert {int(code) for code in ExitCode} == {0, 1, 2, 3, 4, 5, 10, 11, 12}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from lookup_core.registrar.rpc.interceptors.validation import Garbled, Malformed, careful, validate
 from lookup_core.registrar.rpc.methods import METHODS, SERVICES
 from nser.access.v1 import access_pb2
+from nser.audit.v1 import audit_pb2, receipts_pb2
 from nser.bst.v1 import bst_pb2
 from nser.register.v1 import register_pb2
 
@@ -14,7 +15,7 @@ from nser.register.v1 import register_pb2
 def test_every_call_of_the_contract_has_a_scope() -> None:
     named = {
         f"/{service.full_name}/{method.name}"
-        for module in (access_pb2, bst_pb2, register_pb2)
+        for module in (access_pb2, audit_pb2, bst_pb2, receipts_pb2, register_pb2)
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }
