@@ -2,6 +2,7 @@
 
 A privileged read: its line is in the audit log before anything is read. Checks of other operators are not looked for,
 so the answer for them is the one for checks that nobody made. Refuses nothing for what is not sealed yet: it counts it.
+Refuses an operator with tokens of its own: what is sealed names people by the tokens that all operators have.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import structlog
 
 from lookup_core.domain.bst import Token, format_token
 from lookup_core.domain.ids import OperatorId
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.domain.receipt import Receipt
+from lookup_core.kernel.errors import NotPermitted
 from lookup_core.registrar.asked import Caller
 from lookup_core.registrar.audited_reads import AuditedReads
 from lookup_core.registrar.metrics import Metrics
@@ -81,13 +84,17 @@ class FetchReceipts:
         self._metrics = metrics
 
     async def __call__(self, wanted: ReceiptsWanted, caller: Caller) -> Fetched:
-        """Raises InvalidRequest for a page token of another list, AuditUnavailable, StoreUnreachable."""
+        """Raises NotPermitted, InvalidRequest for a page token of another list, AuditUnavailable, StoreUnreachable."""
+        if caller.token_kind is TokenKind.PAIRWISE:
+            raise NotPermitted(
+                "A receipt names a person by the BST that all operators have in common, and yours has pairwise ones. "
+                "Ask the register for the receipts of your checks."
+            )
         after = _place(self._tokens.place(wanted.page_token, wanted.narrowed))
         await self._reads.note(caller, ACTION, wanted.subject, f"operator {wanted.operator_id}")
         size = wanted.page_size or PAGE_SIZE
-        checks = ChecksWanted(
-            wanted.operator_id, wanted.token, wanted.correlation_id, wanted.begins, wanted.ends
-        )
+        raw = None if wanted.token is None else wanted.token.raw
+        checks = ChecksWanted(wanted.operator_id, raw, wanted.correlation_id, wanted.begins, wanted.ends)
         found = await self._entries.checks(checks, after, size + 1)  # one more: is there another page?
         page = found[:size]
         proved = await self._prover.prove(page)
