@@ -2,6 +2,7 @@
 
 A privileged read: its line is in the audit log before anything is read. Checks of other operators are not looked for,
 so the answer for them is the one for checks that nobody made. Refuses nothing for what is not sealed yet: it counts it.
+Refuses an operator with tokens of its own: what is sealed names people by the tokens that all operators have.
 """
 
 from __future__ import annotations

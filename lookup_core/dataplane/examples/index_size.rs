@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use _dataplane::check::{Outcome, Subject, check};
+use _dataplane::check::{ByToken, Outcome, Subject, check};
 use _dataplane::clock::Clock;
 use _dataplane::index::{Index, TokenState};
 use _dataplane::lease::Lease;
@@ -81,7 +81,7 @@ fn main() {
                 .then(|| key(0, number))
                 .or((kinds == 0).then(|| key(0, number + (1 << 40))));
             let document = (kinds & 2 == 2).then(|| key(1, number));
-            let token = (kinds == 4).then(|| key(2, number));
+            let token = (kinds == 4).then(|| ByToken::Global(key(2, number)));
             let decision = check::<Kept>(&index, &lease, black_box(&Subject { phone, document, token }));
             excluded += u64::from(black_box(decision).outcome == Outcome::Excluded);
         }

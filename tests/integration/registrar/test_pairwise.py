@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grpc
 import pytest
 
 from lookup_core.domain import bst
@@ -16,6 +17,7 @@ from lookup_core.registrar.recording import Ledger
 from lookup_core.registrar.store.port import Transaction
 from lookup_core.registrar.validate_token import TokenStatus
 from nser.access.v1 import access_pb2
+from nser.audit.v1 import receipts_pb2, receipts_pb2_grpc
 from nser.bst.v1 import bst_pb2
 from nser.feed.v1 import feed_pb2
 from nser.register.v1 import register_pb2
@@ -178,6 +180,11 @@ async def test_no_answer_of_the_registrar_shows_a_pairwise_operator_a_global_tok
         for text in (shown[0], shown[2]):
             valid = await running.bst.Validate(bst_pb2.ValidateRequest(bst=text), metadata=keys[0])
             assert valid.status == bst_pb2.TOKEN_STATUS_LIVE
+        # Nor one that is in a receipt: what is sealed has the global one.
+        receipts = receipts_pb2_grpc.ReceiptServiceStub(running.channel)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await receipts.Fetch(receipts_pb2.FetchRequest(bst=shown[2]), metadata=keys[0])
+        assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
         # The register's own records keep the token that everybody has; no operator reads them.
         [event] = await rows("SELECT payload ->> 'bst' FROM register.outbox")
         assert event == shown[2]
