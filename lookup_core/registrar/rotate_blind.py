@@ -1,9 +1,9 @@
 """Rotating the keys of the blind index, with nobody missed meanwhile (SAFETY.md 22).
 
-Two phases are changes of the feed, each decided under the counter's lock: a version is ANNOUNCED, from when on identifiers
-may be held in its form or in that of the one before; and FINISHED, when nothing is held in the older form any more. In
-between people are moved, some hundreds at a time, by wrapping the indexes that are held: no phone and no document is
-needed, so that people whose personal data was shredded stay findable.
+Two phases are changes of the feed, each decided under the counter's lock: a version is ANNOUNCED, from when on
+identifiers may be held in its form or in that of the one before; and FINISHED, when nothing is held in the older form
+any more. In between people are moved, some hundreds at a time, by wrapping the indexes that are held: no phone and no
+document is needed, so that people whose personal data was shredded stay findable.
 
 Everybody who holds an identifier is moved with it in one change, because a check by one of them finds the others by it.
 """

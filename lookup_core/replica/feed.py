@@ -82,8 +82,8 @@ class Feed(Protocol):
     async def grant(self, replica_id: ReplicaId, position: Position) -> bool:
         """Take a grant at `position`, in a transaction of its own. False when it matched no row: then it is no grant.
 
-        The row is matched only while the store has `position` in its history and is not recovering (SAFETY.md 13), and no
-        version of the blind index that we lack.
+        The row is matched only while the store has `position` in its history and is not recovering (SAFETY.md 13), and
+        has no version of the blind index that we lack.
         """
         ...
 

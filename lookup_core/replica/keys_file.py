@@ -1,7 +1,7 @@
-"""The file with this replica's keys, looked at again while it runs: a rotation of the blind index brings a version more.
+"""The file with this replica's keys, looked at again while it runs: a rotation of the blind index brings one more.
 
-Takes on later versions of the blind keys and nothing else. Refuses a file that does not begin with the versions held, or
-whose other keys differ: it is another register's, or one side of two rotations that did not know of each other.
+Takes on later versions of the blind keys and nothing else. Refuses a file that does not begin with the versions held,
+or whose other keys differ: it is another register's, or one side of two rotations that did not know of each other.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ class Kind(StrEnum):
 class Identifier:
     """One identifier by its blind indexes. Not shown: whoever has the keys can enumerate them.
 
-    `blind` is its form under version 1 of the keys, by which it is compared; `later` are those under the versions after.
+    `blind` is its form under version 1 of the keys, by which it is compared; `later` are those under later versions.
     """
 
     kind: Kind

@@ -320,6 +320,11 @@ SELECT revision, statements, digest FROM register.change ORDER BY revision DESC 
 -- Of the blind index: what a transaction is prepared by. What holds is read again under the counter's lock (SAFETY.md 22).
 SELECT key_version, key_announced, key_check FROM register.head
 
+-- name: replicas_without_key
+-- Replicas that took a grant lately and have no key of this version, for people who are about to announce it.
+SELECT address, host, pid FROM register.replica
+WHERE NOT released AND key_version < $1 AND granted_until > now() - interval '10 seconds' ORDER BY address
+
 -- name: become_mover
 -- One registrar moves identifiers at a time; the others look again later. Ends with the transaction.
 SELECT pg_try_advisory_xact_lock(hashtext('nser blind move'))

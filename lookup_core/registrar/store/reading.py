@@ -61,7 +61,7 @@ def live_versions(head: asyncpg.Record) -> LiveVersions:
     )
 
 
-def held_form(row: asyncpg.Record, token: Token | None = None) -> HeldForm:
+def held_form(row: asyncpg.Record, token: bytes | None = None) -> HeldForm:
     return HeldForm(Kind(row["kind"]), BlindIndex(row["blind"]), PersonNo(row["person_no"]), token)
 
 

@@ -72,7 +72,7 @@ class HeldForm:
     kind: Kind
     blind: BlindIndex
     person_no: PersonNo
-    token: Token | None = None
+    token: bytes | None = None  # its 128 bits
 
     def __repr__(self) -> str:
         return "[pii]"

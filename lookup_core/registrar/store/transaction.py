@@ -239,7 +239,7 @@ class PostgresTransaction(RotationStatements):
 
     async def older_mappings(self, numbers: Collection[PersonNo]) -> Sequence[HeldForm]:
         rows = await self._connection.fetch(QUERIES["older_mappings"], list(numbers), self._live.oldest)
-        return [reading.held_form(row, Token(row["token"])) for row in rows]
+        return [reading.held_form(row, row["token"]) for row in rows]
 
     async def put_newer_forms(self, moved: Sequence[tuple[HeldForm, BlindIndex]]) -> None:
         version = self._live.newest

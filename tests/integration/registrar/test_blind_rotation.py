@@ -286,7 +286,9 @@ async def test_a_registrar_without_the_key_writes_nothing(it: Rotating, rows: Ro
             await behind.register()
         assert await rows("SELECT count(*) FROM register.person") == people_before
         assert behind.blind is not None
-        await behind.blind.look_for(await it.desk.store.live_versions())  # the rotation brought a newer ring meanwhile
+        await behind.blind.look_for(
+            await it.desk.store.live_versions()
+        )  # the rotation brought a newer ring meanwhile
         await behind.register()
 
 
