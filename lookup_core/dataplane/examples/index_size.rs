@@ -82,7 +82,16 @@ fn main() {
                 .or((kinds == 0).then(|| key(0, number + (1 << 40))));
             let document = (kinds & 2 == 2).then(|| key(1, number));
             let token = (kinds == 4).then(|| key(2, number));
-            let decision = check::<Kept>(&index, &lease, black_box(&Subject { phone, document, token, ..Subject::NOBODY }));
+            let decision = check::<Kept>(
+                &index,
+                &lease,
+                black_box(&Subject {
+                    phone,
+                    document,
+                    token,
+                    ..Subject::NOBODY
+                }),
+            );
             excluded += u64::from(black_box(decision).outcome == Outcome::Excluded);
         }
         let each = begun.elapsed().as_nanos() as f64 / CHECKS as f64;

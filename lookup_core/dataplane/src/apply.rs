@@ -12,8 +12,8 @@ use std::vec;
 use parking_lot::MutexGuard;
 
 use crate::change::{Stated, Unfit, statements};
-use crate::in_force::Checking;
 use crate::identity::LiveVersions;
+use crate::in_force::Checking;
 use crate::index::{Credentials, Index};
 use crate::people::{ExclusionId, Key, Kind, Part, Readers, Whole};
 use crate::picture::Aside;

@@ -161,7 +161,11 @@ mod tests {
     fn a_later_version_is_the_hmac_of_the_one_before() {
         let keys = keys();
         assert!(keys.add(&[b'P'; 32], &[b'D'; 32]));
-        let forms = |live| keys.phone("0712345678", live).expect("a phone").expect("we have the keys");
+        let forms = |live| {
+            keys.phone("0712345678", live)
+                .expect("a phone")
+                .expect("we have the keys")
+        };
         let first = forms(LiveVersions::FIRST);
         assert_eq!(first.older, None);
         let both = forms(live(1, 2));

@@ -14,8 +14,8 @@ use crate::authentication::{self, Presented, check_permitted, tells_previous};
 use crate::budgets::Budget;
 use crate::check::{Decision, Subject, check_current};
 use crate::consistency::{Rules, reach, token};
-use crate::in_force::{self, Checking};
 use crate::identity::LiveVersions;
+use crate::in_force::{self, Checking};
 use crate::index::Credential;
 use crate::log::{Asking, Entry};
 use crate::metrics::{OUTCOMES, Rpc, Tally};
@@ -250,7 +250,9 @@ impl<'a> Batch<'a> {
         let mut subjects = Vec::with_capacity(group.len());
         let mut refusals = Vec::new();
         for (place, asked) in group.iter().enumerate() {
-            let read = live.clone().and_then(|live| asked::subject_from(keys, live, operator_id, asked));
+            let read = live
+                .clone()
+                .and_then(|live| asked::subject_from(keys, live, operator_id, asked));
             match read {
                 Ok(subject) => subjects.push(subject),
                 Err(refusal) => refusals.push((place, refusal)),

@@ -71,7 +71,12 @@ impl Picture {
                 until: index.people.end(),
                 people: HashMap::new(),
             });
-            (index.revision(), index.counts(), index.live_versions(), index.credentials())
+            (
+                index.revision(),
+                index.counts(),
+                index.live_versions(),
+                index.credentials(),
+            )
         };
         Ok(Self {
             index,

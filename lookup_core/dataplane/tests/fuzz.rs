@@ -227,7 +227,7 @@ fn index() -> Arc<Index> {
 
 fn snapshot_file(name: &str) -> Vec<u8> {
     let path = std::env::temp_dir().join(format!("nser-fuzz-{name}-{}", std::process::id()));
-    write(Picture::begin(index()).unwrap(), &path, &KEY, [4; 32], 1).unwrap();
+    write(Picture::begin(index()).unwrap(), &path, &KEY, [4; 32]).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     std::fs::remove_file(path).unwrap();
     bytes

@@ -85,7 +85,11 @@ impl Replica {
 
 /// By what the index has a phone, before any rotation.
 pub(crate) fn index_of(plane: &Plane, phone: &str) -> BlindIndex {
-    let forms = plane.keys.blind.phone(phone, LiveVersions::FIRST).expect("it is a phone");
+    let forms = plane
+        .keys
+        .blind
+        .phone(phone, LiveVersions::FIRST)
+        .expect("it is a phone");
     forms.expect("the first key is always there").newest
 }
 

@@ -38,7 +38,9 @@ impl BlindKeys {
         if self.0.add(&phone, &document) {
             return Ok(());
         }
-        Err(PyValueError::new_err("a register has 64 versions of blind keys at most"))
+        Err(PyValueError::new_err(
+            "a register has 64 versions of blind keys at most",
+        ))
     }
 
     /// Read a phone and give its 16 bytes under one version. Raises Refusal, KeyError.
