@@ -44,6 +44,7 @@ class Index:
     def __init__(self, store_id: bytes) -> None: ...
     def apply(self, revision: int, change: bytes) -> None: ...
     def put_off_tables(self) -> None: ...
+    def put_live_versions(self, oldest: int, newest: int) -> None: ...
     def stamp(self, revision: int) -> None: ...
     def loading(self, stream: str) -> Loading: ...
     def put_key(
@@ -65,7 +66,16 @@ class Index:
         phone: bytes | None = None,
         document: bytes | None = None,
         token: bytes | None = None,
-    ) -> Decision: ...
+    ) -> Decision:
+        """Decide by the newest form of the keys alone."""
+
+    def check_named(
+        self, lease: Lease, keys: BlindKeys, *, phone: str = "", national_id: str = ""
+    ) -> Decision:
+        """Decide as a call does: by every form in which the index may hold what is named. Raises Refusal."""
+
+    @property
+    def live_versions(self) -> tuple[int, int]: ...
     @property
     def revision(self) -> int: ...
     @property
@@ -87,7 +97,7 @@ class Picture:
     def __init__(self, index: Index) -> None: ...
     @property
     def revision(self) -> int: ...
-    def write(self, path: Path, *, key: bytes, digest: bytes, key_version: int) -> int:
+    def write(self, path: Path, *, key: bytes, digest: bytes) -> int:
         """Write it as a snapshot file, in the place of an earlier one; gives its bytes. Raises OSError."""
 
 @final
@@ -102,7 +112,7 @@ class SavedIndex:
     @property
     def digest(self) -> bytes: ...
     @property
-    def key_version(self) -> int: ...
+    def live_versions(self) -> tuple[int, int]: ...
     def load(self) -> Index:
         """Read all of it, once."""
 
@@ -111,11 +121,14 @@ class Refusal(ValueError):
 
 @final
 class BlindKeys:
-    """One version of the sub-keys: the 16 bytes by which a person is found. Raises Refusal."""
+    """The sub-keys by version, from 1 on: the 16 bytes by which a person is found. Raises Refusal, KeyError."""
 
     def __init__(self, phone: bytes, document: bytes) -> None: ...
-    def phone(self, text: str) -> bytes: ...
-    def document(self, kind: str, number: str) -> bytes: ...
+    def add(self, phone: bytes, document: bytes) -> None:
+        """Take the keys of the next version, while checks go on."""
+
+    def phone(self, text: str, version: int = 1) -> bytes: ...
+    def document(self, kind: str, number: str, version: int = 1) -> bytes: ...
 
 def refusal_of(rpc: str, message: bytes) -> tuple[str, str | None] | None:
     """Reason and field for which the form of a Check, BatchCheck or StreamCheck is refused, or None.
@@ -157,8 +170,7 @@ class DataPlane:
         self,
         lease: Lease,
         *,
-        phone_key: bytes,
-        document_key: bytes,
+        blind_keys: BlindKeys,
         revision_key: bytes,
         pepper: bytes,
         pairing: list[bytes],

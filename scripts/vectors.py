@@ -17,7 +17,7 @@ from uuid import UUID
 
 from phonenumbers import PhoneMetadata
 
-from lookup_core.domain.blind import BlindKeys, blind_document, blind_phone
+from lookup_core.domain.blind import BlindKeys, blind_document, blind_phone, document_forms, phone_forms
 from lookup_core.domain.bst import PAIRWISE, Token, format_token, parse_token
 from lookup_core.domain.document import DocumentType, parse_document, parse_document_type
 from lookup_core.domain.errors import Refused
@@ -36,6 +36,8 @@ Text = str | dict[str, str | int]  # {"repeat": unit, "times": n} stands for one
 Case = dict[str, Any]
 
 KEYS: Final = BlindKeys(1, bytes(range(32)), bytes(range(32, 64)))
+_SECOND: Final = BlindKeys(2, bytes(range(128, 160)), bytes(range(160, 192)), before=KEYS)
+CHAIN: Final = BlindKeys(3, bytes(range(192, 224)), bytes(range(224, 256)), before=_SECOND)
 REVISION_KEY: Final = bytes(range(64, 96))
 PEPPER: Final = bytes(range(96, 128))
 PAIRING_KEYS: Final = (bytes(range(128, 160)), bytes(range(160, 192)))  # the one in use first
@@ -237,6 +239,22 @@ def document_cases() -> Iterator[Case]:
         yield {"kind": kind, **case(text, read)}
 
 
+def version_cases() -> Iterator[Case]:
+    """Indexes under three versions of the keys, of which each wraps the one before (SAFETY.md 22)."""
+    for text in ("0712345678", "+254 712 345 678", "0110123456", "0722000111"):
+        yield {"kind": "phone", "text": text, "indexes": _hex(phone_forms(CHAIN, parse_phone(text)))}
+    for kind, text in product(
+        DocumentType, ("12345678", "00123456", "12345678901234", "AK 0123456", "KDF0012")
+    ):
+        with suppress(Refused):
+            forms = document_forms(CHAIN, parse_document(kind, text))
+            yield {"kind": kind, "text": text, "indexes": _hex(forms)}
+
+
+def _hex(forms: tuple[bytes, ...]) -> list[str]:
+    return [form.hex() for form in forms]
+
+
 def mobile_prefixes() -> list[str]:
     """The first three of the nine digits after +254 that a mobile number begins with; any six may follow."""
     region = PhoneMetadata.metadata_for_region("KE")
@@ -274,6 +292,10 @@ def vectors() -> dict[str, Any]:
         "keys": {
             "phone": KEYS.phone.hex(),
             "document": KEYS.document.hex(),
+            "phone_2": _SECOND.phone.hex(),
+            "document_2": _SECOND.document.hex(),
+            "phone_3": CHAIN.phone.hex(),
+            "document_3": CHAIN.document.hex(),
             "revision": REVISION_KEY.hex(),
             "pepper": PEPPER.hex(),
             "pairing": PAIRING_KEYS[0].hex(),
@@ -284,6 +306,7 @@ def vectors() -> dict[str, Any]:
         "signs_in_documents": signs_in_documents(),
         "phones": [case(text, index_of_phone) for text in phones()],
         "documents": list(document_cases()),
+        "versions": list(version_cases()),
         "kinds": [case(text, lambda sent: {"kind": parse_document_type(sent)}) for text in kinds()],
         "tokens": [case(text, read_token) for text in tokens()],
         "pairwise": list(pairwise()),

@@ -105,18 +105,20 @@ class ReplicaKeys:
 
     @property
     def snapshot(self) -> bytes:
-        """The key of this replica's snapshot files: another one when any key that their content depends on changes."""
-        root = self.blind.phone + self.blind.document + self.feed + self.pepper
-        return derive(root, f"nser/replica/snapshot/{self.blind.version}")
+        """The key of this replica's snapshot files: another one for another register.
+
+        A rotation of the blind index leaves it: a file says itself in which versions' forms it holds identifiers.
+        """
+        first = self.blind.of(1)
+        return derive(first.phone + first.document + self.feed + self.pepper, "nser/replica/snapshot/2")
 
     def save(self, path: Path) -> None:
         """Write it to a file of mode 0600, over an older one: it can always be made again from the ring."""
         written = {
             "format": _REPLICA_FORMAT,
             "blind": {
-                "version": self.blind.version,
-                "phone": _text(self.blind.phone),
-                "document": _text(self.blind.document),
+                str(keys.version): {"phone": _text(keys.phone), "document": _text(keys.document)}
+                for keys in reversed([*self.blind.newest_first()])
             },
             "feed": _text(self.feed),
             "revision": _text(self.revision),
@@ -131,10 +133,12 @@ class ReplicaKeys:
         content = read_secret(path, _REPLICA_VARIABLE, _REPLICA_MADE_BY)
         try:
             read = _parsed(content, _REPLICA_FORMAT)
-            blind = read["blind"]
-            keys = BlindKeys(int(blind["version"]), _bytes(blind["phone"]), _bytes(blind["document"]))
+            pairs = {
+                int(version): (_bytes(pair["phone"]), _bytes(pair["document"]))
+                for version, pair in read["blind"].items()
+            }
             feed, revision, pepper = (_bytes(read[name]) for name in ("feed", "revision", "pepper"))
-            loaded = cls(keys, feed, revision, pepper, Versions.read(read["pairing"]))
+            loaded = cls(_chained(pairs), feed, revision, pepper, Versions.read(read["pairing"]))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise SettingsRefused(
                 f"{_REPLICA_VARIABLE}: {path} is damaged or not a file of this kind. {_REPLICA_MADE_BY}"
@@ -147,8 +151,9 @@ class ReplicaKeys:
 
     def named(self) -> Iterator[tuple[str, bytes]]:
         """Every key with its name, for those who check them."""
-        yield "blind phone", self.blind.phone
-        yield "blind document", self.blind.document
+        for keys in self.blind.newest_first():
+            yield f"blind phone {keys.version}", keys.phone
+            yield f"blind document {keys.version}", keys.document
         yield "feed", self.feed
         yield "revision", self.revision
         yield "pepper", self.pepper
@@ -183,6 +188,8 @@ class KeyRing:
         _check_lengths(*self.keks.values(), *(getattr(self, name) for name in ROOTS))
         if self.active_kek not in self.keks:
             raise ValueError("the active keys must be in the ring")
+        if sorted(self.blind_roots.keys) != [*range(1, self.blind_version + 1)]:
+            raise ValueError("the newest blind key wraps every earlier one")
 
     def __repr__(self) -> str:
         return "[secret]"
@@ -205,17 +212,18 @@ class KeyRing:
 
     @property
     def blind(self) -> BlindKeys:
-        """The sub-keys of the version in use, one for each type of identifier."""
-        return self.blind_keys(self.blind_version)
+        """The sub-keys of the newest version, with all that it wraps.
 
-    def blind_keys(self, version: int) -> BlindKeys:
-        """The sub-keys of one version. Raises KeyError when the ring does not have it."""
-        root = self.blind_roots.of(version)
-        return BlindKeys(
-            version,
-            derive(root, f"nser/blind/phone/{version}"),
-            derive(root, f"nser/blind/document/{version}"),
-        )
+        Which versions are live is the store's to say: a ring has a version before the register moves to it.
+        """
+        pairs = {
+            version: (
+                derive(root, f"nser/blind/phone/{version}"),
+                derive(root, f"nser/blind/document/{version}"),
+            )
+            for version, root in self.blind_roots.keys.items()
+        }
+        return _chained(pairs)
 
     @property
     def pairing_keys(self) -> Versions:
@@ -313,6 +321,16 @@ def _key(text: str) -> bytes:
     key = _bytes(text)
     _check_lengths(key)
     return key
+
+
+def _chained(pairs: Mapping[int, tuple[bytes, bytes]]) -> BlindKeys:
+    """The newest of some versions. Raises ValueError where one is missing, or there is none."""
+    chained: BlindKeys | None = None
+    for version in sorted(pairs):
+        chained = BlindKeys(version, *pairs[version], before=chained)
+    if chained is None:
+        raise ValueError("there is no blind key")
+    return chained
 
 
 def _check_lengths(*keys: bytes) -> None:

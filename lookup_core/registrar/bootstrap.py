@@ -18,6 +18,7 @@ from lookup_core.kernel.keyring import KeyRing
 from lookup_core.registrar.acknowledgement import NoReplicas
 from lookup_core.registrar.answers import KeyRecorded
 from lookup_core.registrar.asked import Asked, Caller, digest_of
+from lookup_core.registrar.blind_in_use import BlindInUse
 from lookup_core.registrar.create_key import ACTION, Created, CreateKey, NewKey, check
 from lookup_core.registrar.recording import Ledger, Recording
 from lookup_core.registrar.secrets_in_use import Secrets
@@ -61,7 +62,7 @@ class Setup:
         return CreateKey(self._recording(pool), Ledger(self.ring.feed), secrets, SystemClock())
 
     def _recording(self, pool: asyncpg.Pool[asyncpg.Record]) -> Recording:
-        store = PostgresStore(pool, key_version=self.ring.blind_version, notify=True)
+        store = PostgresStore(pool, blind=BlindInUse(self.ring), notify=True)
         return Recording(store, NoReplicas())
 
     def _asked(self, request_id: RequestId, new: NewKey, key_id: str = "") -> Asked:

@@ -154,13 +154,14 @@ async def load(connection: Connection, ring: KeyRing, entries: Sequence[Entry], 
             raise SettingsRefused(
                 f"NSER_KEYRING_FILE: {ring.active_kek}, in use in this ring, was retired. Use the newest ring."
             )
-        people = await _new_people(connection, ring, entries, at)
+        keys = await _keys_in_use(connection, ring)
+        people = await _new_people(connection, ring, keys, entries, at)
         rows = _Rows()
         for person in people:
-            _write_person(rows, ring, person, at)
+            _write_person(rows, ring, keys.version, person, at)
         await rows.write(connection, "person", "identifier", "person_pii", "bst_token", "bst_mapping")
         # The counter last: nobody waits for it longer than for what follows (SAFETY.md 10).
-        revision = await _state(connection, ring, rows, people)
+        revision = await _state(connection, ring, rows, people, keys.version)
         for person in people:
             if person.entry.period is not None:
                 _write_exclusion(rows, person, term(person.entry.period, at))
@@ -211,12 +212,21 @@ def _line(reason: str, revision: Revision) -> AuditEntry:
     )
 
 
+async def _keys_in_use(connection: Connection, ring: KeyRing) -> BlindKeys:
+    """The keys of the blind index. Raises asyncpg.DataError while they are rotated: a load would bind in two forms."""
+    head = await connection.fetchrow("SELECT key_version, key_announced FROM register.head")
+    if head is None:
+        raise asyncpg.DataError("the register has no head: start its registrar once")
+    if head["key_announced"] is not None:
+        raise asyncpg.DataError("the blind index is being rotated: load when that is finished")
+    return ring.blind.of(head["key_version"])
+
+
 async def _new_people(
-    connection: Connection, ring: KeyRing, entries: Sequence[Entry], at: datetime
+    connection: Connection, ring: KeyRing, keys: BlindKeys, entries: Sequence[Entry], at: datetime
 ) -> list[_Person]:
     """Those of `entries` that the register does not know, with numbers and tokens."""
-    blind = ring.blind  # derived anew at each look
-    keyed = [(entry, _identifiers(blind, entry.identity)) for entry in entries]
+    keyed = [(entry, _identifiers(keys, entry.identity)) for entry in entries]
     every = {index for _, identifiers in keyed for _, index in identifiers}
     known = await connection.fetch(
         "SELECT DISTINCT blind FROM register.identifier WHERE kind = ANY('{phone,document}') AND blind = ANY($1)",
@@ -253,8 +263,7 @@ def _token(ring: KeyRing, identifiers: Iterable[tuple[str, BlindIndex]], at: dat
     return bst.mint(ring.bst_salt.current, fields, at, secrets.token_bytes(bst.NONCE_BYTES))
 
 
-def _write_person(rows: _Rows, ring: KeyRing, person: _Person, at: datetime) -> None:
-    version = ring.blind_version
+def _write_person(rows: _Rows, ring: KeyRing, version: int, person: _Person, at: datetime) -> None:
     rows.add("person", person.number)
     token = person.token
     rows.add("bst_token", token.raw, token.version, ring.bst_salt.active, person.number, at)
@@ -305,11 +314,16 @@ def _write_exclusion(rows: _Rows, person: _Person, agreed: Term) -> None:
     )
 
 
-async def _state(connection: Connection, ring: KeyRing, rows: _Rows, people: Sequence[_Person]) -> Revision:
+async def _state(
+    connection: Connection, ring: KeyRing, rows: _Rows, people: Sequence[_Person], key_version: int
+) -> Revision:
     """Take the counter, and state the chunk in the feed: tokens in one revision, each exclusion in its own."""
-    head = await connection.fetchrow("SELECT revision, digest FROM register.head FOR UPDATE")
-    if head is None:
-        raise asyncpg.DataError("the register has no head: start its registrar once")
+    head = await connection.fetchrow(
+        "SELECT revision, digest FROM register.head WHERE key_version = $1 AND key_announced IS NULL FOR UPDATE",
+        key_version,
+    )
+    if head is None:  # the phase is read under the counter's lock (SAFETY.md 22)
+        raise asyncpg.DataError("a rotation of the blind index has begun: load when that is finished")
     revision, digest = Revision(head["revision"]), chain.Digest(head["digest"])
     tokens = feed_pb2.Change(statements=[person.stated() for person in people if person.entry.period is None])
     changes: list[tuple[feed_pb2.Change, _Person | None]] = [(tokens, None)] if tokens.statements else []

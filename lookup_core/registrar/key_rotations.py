@@ -18,6 +18,7 @@ import asyncpg
 
 from lookup_core.kernel.ids import new_id
 from lookup_core.registrar.asked import Caller
+from lookup_core.registrar.blind_in_use import BlindInUse
 from lookup_core.registrar.store.pool import Pool, open_pool
 from lookup_core.registrar.store.port import Transaction
 from lookup_core.registrar.store.postgres import PostgresStore
@@ -57,7 +58,7 @@ class KeyRotations:
 
     def __init__(self, pool: Pool, caller: Caller) -> None:
         self._pool = pool
-        self._store = PostgresStore(pool, key_version=0, notify=False)  # binds no identifier
+        self._store = PostgresStore(pool, blind=BlindInUse(), notify=False)  # binds no identifier
         self._caller = caller
 
     async def note(self, what: str, reason: str = "") -> None:

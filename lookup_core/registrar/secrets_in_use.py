@@ -13,13 +13,14 @@ from zlib import crc32
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from lookup_core.domain.blind import BlindKeys, blind_document, blind_phone
+from lookup_core.domain.blind import document_forms, phone_forms
 from lookup_core.domain.identity import Identity
-from lookup_core.domain.ids import KeyId, RequestId
+from lookup_core.domain.ids import BlindIndex, KeyId, RequestId
 from lookup_core.kernel import apikey
 from lookup_core.kernel.keyring import KeyRing, derive
 from lookup_core.kernel.pairing import Pairing
 from lookup_core.kernel.ring_in_use import RingInUse
+from lookup_core.registrar.blind_in_use import BlindInUse
 from lookup_core.registrar.people.identifiers import Identifier, Identifiers, Kind
 
 _SECRET_LENGTH: Final = 52  # characters of base32 for 256 bits
@@ -30,7 +31,7 @@ class Secrets:
     """What the use cases need of the ring. `keys.ring` may be another one after a rotation; the rest stays."""
 
     keys: RingInUse
-    blind: BlindKeys
+    blind: BlindInUse
     request_digest: bytes
     page_token: bytes
     api_key_root: bytes
@@ -46,13 +47,13 @@ class Secrets:
         return self.keys.ring
 
     @classmethod
-    def of(cls, keys: KeyRing | RingInUse, environment: str) -> Self:
+    def of(cls, keys: KeyRing | RingInUse, environment: str, blind: BlindInUse | None = None) -> Self:
         """Derive from a ring. API keys are made for `environment` (live, test, demo)."""
         in_use = keys if isinstance(keys, RingInUse) else RingInUse(keys)
         ring = in_use.ring
         return cls(
             keys=in_use,
-            blind=ring.blind,
+            blind=blind or BlindInUse(in_use),
             request_digest=derive(ring.request, "nser/request-digest/1"),
             page_token=derive(ring.request, "nser/page-token/1"),
             api_key_root=derive(ring.request, "nser/api-key-root/1"),
@@ -61,13 +62,11 @@ class Secrets:
         )
 
     def blinded(self, identity: Identity) -> Identifiers:
-        """Give the blind indexes by which the register knows an identity."""
-        phone, document = identity.phone, identity.document
+        """Give the blind indexes by which the register knows an identity, under every version that we have."""
+        phone, document, keys = identity.phone, identity.document, self.blind.keys
         return Identifiers(
-            phone=None if phone is None else Identifier(Kind.PHONE, blind_phone(self.blind, phone)),
-            document=None
-            if document is None
-            else Identifier(Kind.DOCUMENT, blind_document(self.blind, document)),
+            phone=None if phone is None else _identifier(Kind.PHONE, phone_forms(keys, phone)),
+            document=None if document is None else _identifier(Kind.DOCUMENT, document_forms(keys, document)),
         )
 
     def api_key(self, request_id: RequestId, key_id: KeyId) -> str:
@@ -80,3 +79,8 @@ class Secrets:
         text = f"{body}_{crc32(body.encode('ascii')):08x}"
         apikey.parse(text)  # the form is the kernel's: a change there must fail here, not at the caller's
         return text
+
+
+def _identifier(kind: Kind, forms: tuple[BlindIndex, ...]) -> Identifier:
+    first, *later = forms
+    return Identifier(kind, first, tuple(later))

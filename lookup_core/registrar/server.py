@@ -30,6 +30,7 @@ from lookup_core.registrar.audit import sealing
 from lookup_core.registrar.audit.sealer import Sealer
 from lookup_core.registrar.audit.standing import Standing
 from lookup_core.registrar.audited_reads import AuditedReads
+from lookup_core.registrar.blind_in_use import BlindInUse
 from lookup_core.registrar.count_exclusions import CountExclusions
 from lookup_core.registrar.create_key import CreateKey
 from lookup_core.registrar.extend_exclusion import ExtendExclusion
@@ -39,6 +40,7 @@ from lookup_core.registrar.get_exclusion import GetExclusion
 from lookup_core.registrar.grants import Grants
 from lookup_core.registrar.list_keys import ListKeys
 from lookup_core.registrar.metrics import Metrics
+from lookup_core.registrar.move_identifiers import MoveIdentifiers
 from lookup_core.registrar.people.pairwise import ShownTokens
 from lookup_core.registrar.postgres_readings import PostgresReadings
 from lookup_core.registrar.prove_entries import ProveEntries
@@ -46,6 +48,7 @@ from lookup_core.registrar.receipt_proofs import Prover, ReceiptKeys
 from lookup_core.registrar.recording import Ledger, Recording
 from lookup_core.registrar.register_exclusion import RegisterExclusion
 from lookup_core.registrar.revoke_key import RevokeKey
+from lookup_core.registrar.rotate_blind import RotateBlind
 from lookup_core.registrar.rotate_personal_data import RotatePersonalData
 from lookup_core.registrar.rpc.access import AccessService
 from lookup_core.registrar.rpc.audit import AuditService
@@ -101,6 +104,8 @@ class Registrar:
     standing: Standing = field(default_factory=Standing)
     sealer: Sealer = field(init=False)
     readings: PostgresReadings = field(init=False)
+    mover: MoveIdentifiers = field(init=False)
+    _blind: BlindInUse = field(init=False)
     _pool: Pool = field(init=False)
     _receipt_keys: ReceiptKeys = field(init=False)
     _store_id: StoreId = field(init=False)
@@ -117,11 +122,9 @@ class Registrar:
         async with borrowed(self._pool) as connection:
             founded = await found(connection, self.keys.ring)
         self._store_id = founded.store_id
+        self._blind = BlindInUse(self.keys, founded.live)
         self.store = PostgresStore(
-            self._pool,
-            key_version=self.keys.ring.blind_version,
-            notify=self.settings.notify,
-            standing=self.standing,
+            self._pool, blind=self._blind, notify=self.settings.notify, standing=self.standing
         )
         self.readings = PostgresReadings(self.settings.database_url)
         self.grants = Grants(self.readings, self.clock)
@@ -135,6 +138,7 @@ class Registrar:
             asyncio.create_task(SealSegments(self.store, self.clock).run(), name="sealing of segments"),
             asyncio.create_task(self.sealer.run(), name="sealer"),
             asyncio.create_task(self._rotating().run(), name="rotation"),
+            asyncio.create_task(self._moving().run(), name="move of identifiers"),
         ]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._renew_keys)
         self._page = StatusPage(self.metrics.page, self.status)
@@ -143,6 +147,11 @@ class Registrar:
         self._tasks.append(asyncio.create_task(self._closing(), name="closing"))
         self.phase = "closed" if self.standing.finding else "serving"
         tell_ready(self.settings.ready_file, address=self.address, metrics_address=self.metrics_address)
+
+    def _moving(self) -> MoveIdentifiers:
+        rotation = RotateBlind(self.store, Ledger(self.keys.ring.feed), self._blind)
+        self.mover = MoveIdentifiers(self.store, rotation, self._blind, self.clock)
+        return self.mover
 
     async def serve(self, stopping: asyncio.Event) -> None:
         """Return when `stopping` is set. Raises ProcessFailed when a part of ours has ended before."""
@@ -192,6 +201,9 @@ class Registrar:
             "timeline": self.readings.timeline,
             "waiting": self.metrics.waiting_now,
             "finding": self.standing.finding,
+            "blind_keys": self._blind.keys.version,
+            "blind_live": [self._blind.live.oldest, self._blind.live.newest],
+            "blind_moved": self.mover.moved,
         }
         try:
             told["replicas"] = await self.store.replicas()
@@ -247,7 +259,7 @@ class Registrar:
         self.address = f"{self.settings.address.rpartition(':')[0]}:{port}"
 
     def _add_services(self, server: grpc.aio.Server) -> None:
-        secrets = Secrets.of(self.keys, self.settings.environment)
+        secrets = Secrets.of(self.keys, self.settings.environment, self._blind)
         ledger = Ledger(self.keys.ring.feed)
         acknowledgement = BoundedAcknowledgement(
             self.grants, self.seal, self.metrics, timeout_s=self.settings.ack_timeout_ms / 1000

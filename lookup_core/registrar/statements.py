@@ -44,6 +44,10 @@ def of_person(person: Person) -> feed_pb2.Statement:
     )
 
 
+def of_blind_key(version: int, phase: feed_pb2.BlindKeyPhase.ValueType, check: bytes) -> feed_pb2.Statement:
+    return feed_pb2.Statement(blind_key=feed_pb2.BlindKeyStated(version=version, phase=phase, check=check))
+
+
 def of_exclusion(exclusion: Exclusion) -> feed_pb2.Statement:
     return feed_pb2.Statement(
         exclusion=feed_pb2.ExclusionStated(

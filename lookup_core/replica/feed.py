@@ -11,12 +11,27 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lookup_core._dataplane import Index
+from lookup_core.domain.blind import BlindKeys, LiveVersions
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import ReplicaId, Revision, StoreId
 
 
 class FeedLost(Exception):
     """The store could not be reached in time, or an answer of its is in doubt. The next poll tries again."""
+
+
+class KeyLacking(Exception):
+    """The register's blind index has a version whose key this replica lacks, or has another one of (SAFETY.md 22)."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"lacks blind key version {version}")
+        self.version = version
+
+
+def refuse_lacking(keys: BlindKeys, live: LiveVersions) -> None:
+    """Raise KeyLacking unless every form that the register may hold can be made with `keys`."""
+    if not keys.cover(live):
+        raise KeyLacking(live.newest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +48,6 @@ class Snapshot:
     """The whole register at one revision, from one database snapshot (SAFETY.md 6)."""
 
     position: Position
-    key_version: int
     index: Index
 
 
@@ -50,6 +64,7 @@ class Read:
 
     head: Position
     timeline: str
+    live: LiveVersions  # of the blind index, at the head
     known_digest: Digest | None  # what the store has at the position asked about; None when it has none
     enrolled: bool  # whether this replica's row is there and not released
     changes: Sequence[ChangeRow]
@@ -57,7 +72,7 @@ class Read:
 
 class Feed(Protocol):
     async def load(self) -> Snapshot:
-        """Read the whole register in one REPEATABLE READ snapshot."""
+        """Read the whole register in one REPEATABLE READ snapshot. Raises KeyLacking before it reads anybody."""
         ...
 
     async def enrol(self, replica_id: ReplicaId) -> None:
@@ -67,7 +82,8 @@ class Feed(Protocol):
     async def grant(self, replica_id: ReplicaId, position: Position) -> bool:
         """Take a grant at `position`, in a transaction of its own. False when it matched no row: then it is no grant.
 
-        The row is matched only while the store has `position` in its history and is not recovering (SAFETY.md 13).
+        The row is matched only while the store has `position` in its history and is not recovering (SAFETY.md 13), and
+        has no version of the blind index that we lack.
         """
         ...
 

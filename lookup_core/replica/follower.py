@@ -5,8 +5,9 @@ The two statements of a poll are transactions of their own, in this order (ARCHI
 in its reading knows that the read after that grant sees its commit. The lease runs from before the grant was sent, and
 arms only when everything up to the head that the read named is in the index.
 
-Refuses: to apply over a gap, a forged change or another store's history (it closes, then reloads); and to go on, or to
-reload by itself, when the store is behind what this replica has seen (it halts: SAFETY.md 14).
+Refuses: to apply over a gap, a forged change or another store's history (it closes, then reloads); to go on under a
+version of the blind index whose key it lacks (it closes until it has it: SAFETY.md 22); and to go on, or to reload by
+itself, when the store is behind what this replica has seen (it halts: SAFETY.md 14).
 """
 
 from __future__ import annotations
@@ -19,10 +20,20 @@ import structlog
 
 from lookup_core._dataplane import Index, Lease
 from lookup_core.domain import chain
+from lookup_core.domain.blind import BlindKeys, LiveVersions
 from lookup_core.domain.ids import ReplicaId, Revision
 from lookup_core.domain.lease import POLL_NS
 from lookup_core.kernel.clock import Clock
-from lookup_core.replica.feed import ChangeRow, Feed, FeedLost, Position, Read, Snapshot
+from lookup_core.replica.feed import (
+    ChangeRow,
+    Feed,
+    FeedLost,
+    KeyLacking,
+    Position,
+    Read,
+    Snapshot,
+    refuse_lacking,
+)
 from lookup_core.replica.highwater import HighWater, StoreBehind
 from lookup_core.replica.snapshot_file import NothingSaved, Saved
 
@@ -30,6 +41,8 @@ log = structlog.get_logger()
 
 RETRY_S = 0.05
 """How long to wait after a poll that failed: the next grant must come well within one lease."""
+KEY_RETRY_S = 1.0
+"""How long to wait before it is looked again whether a key that was lacking is there."""
 
 
 class Phase(StrEnum):
@@ -48,7 +61,7 @@ class Follower:
     """Keeps one index and one lease.
 
     `new_id` makes the id of a replica row: one for each enrolment. `serve` is told of each index that was loaded. The
-    first load is from `saved` where the store goes on from there.
+    first load is from `saved` where the store goes on from there. `keys` may be replaced by ones with a later version.
     """
 
     def __init__(
@@ -58,7 +71,7 @@ class Follower:
         clock: Clock,
         *,
         feed_key: bytes,
-        key_version: int,
+        keys: BlindKeys,
         highwater: HighWater,
         new_id: Callable[[], ReplicaId],
         serve: Callable[[Index], None],
@@ -73,8 +86,9 @@ class Follower:
         self.replica_id: ReplicaId | None = None
         self.timeline = ""
         self.polls = 0
+        self.keys = keys
+        self.lacking: int | None = None  # the version of the blind index that it is closed for
         self._feed_key = feed_key
-        self._key_version = key_version
         self._new_id = new_id
         self._serve = serve
         self._saved = saved or NothingSaved()
@@ -105,6 +119,9 @@ class Follower:
                 ):  # the 1st, 2nd, 4th …: an outage is told, and does not fill the log
                     log.warning("feed.lost", cause=str(lost), phase=self.phase, times=losses)
                 await self.clock.sleep(RETRY_S)
+            except KeyLacking as lacking:
+                self._close_for_key(lacking)
+                await self.clock.sleep(KEY_RETRY_S)
             except FeedBroken as broken:
                 self._close(Phase.CLOSED, "feed.broken", str(broken))
                 await self.clock.sleep(RETRY_S)
@@ -121,21 +138,32 @@ class Follower:
             replica_id = self._new_id()
             await self.feed.enrol(replica_id)
             self.replica_id = replica_id
+        if self.lacking is not None and self.has_index:
+            await self.resume(self.replica_id)
+            return
         snapshot = await self.continued(self.replica_id)
         self._is_warm = snapshot is not None
         if snapshot is None:
             snapshot = await self.feed.load()
             if (mark := self.highwater.mark_of(snapshot.position.store_id)) is not None:
                 await self.verify(self.replica_id, since=mark, until=snapshot.position)
-        if snapshot.key_version != self._key_version:
-            raise FeedBroken(f"the register is indexed under key version {snapshot.key_version}, not ours")
+        refuse_lacking(self.keys, LiveVersions(*snapshot.index.live_versions))
         if self.phase is Phase.DRAINING:
             return
         self.index = snapshot.index
         self._serve(snapshot.index)
         self._position = snapshot.position
         self.phase = Phase.FOLLOWING
+        self.lacking = None
         log.info("replica.loaded", revision=snapshot.position.revision, people=snapshot.index.people)
+
+    async def resume(self, replica_id: ReplicaId) -> None:
+        """Follow again from what is held, for nothing was wrong with it, once no key is lacking. Raises KeyLacking."""
+        self.refuse_lacking(await self.feed.read(replica_id, self.position))
+        if self.phase is not Phase.DRAINING:
+            self.lacking = None
+            self.phase = Phase.FOLLOWING
+            log.info("keys.complete", version=self.keys.version)
 
     async def continued(self, replica_id: ReplicaId) -> Snapshot | None:
         """What was saved, where the store has that revision with that digest, and every change since; else None.
@@ -224,6 +252,7 @@ class Follower:
         if read.head.store_id != asked.store_id:
             raise FeedBroken(f"the store is now {read.head.store_id}, not {asked.store_id}")
         self.refuse_older(asked, read)
+        self.refuse_lacking(read)
         if read.timeline != self.timeline:
             log.info("store.timeline", now=read.timeline.lstrip("0"))
             self.timeline = read.timeline
@@ -257,6 +286,10 @@ class Follower:
             )
         if read.known_digest is not None and not chain.is_same(read.known_digest, asked.digest):
             raise StoreBehind(f"the store has another history at revision {asked.revision}")
+
+    def refuse_lacking(self, read: Read) -> None:
+        """Raise KeyLacking where the register holds identifiers in forms that we cannot make: they would be missed."""
+        refuse_lacking(self.keys, read.live)
 
     def verified(self, before: Position, row: ChangeRow) -> Position:
         """The position after one change: the next dense revision, chained under our key (SAFETY.md 13)."""
@@ -328,6 +361,12 @@ class Follower:
         if self.phase is not Phase.DRAINING:
             self.phase = phase
         log.error(event, cause=cause, phase=phase)
+
+    def _close_for_key(self, lacking: KeyLacking) -> None:
+        """Told once, however often it is looked again."""
+        if self.lacking != lacking.version:
+            self.lacking = lacking.version
+            self._close(Phase.CLOSED, "keys.lacking", str(lacking))
 
     def _settle(self, waiting: list[asyncio.Future[bool]], *, reached: bool) -> None:
         for future in waiting:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import asyncpg
 import structlog
 
+from lookup_core.domain.blind import BlindKeys
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import ReplicaId, Revision, StoreId
 from lookup_core.kernel.sql import load_queries
 from lookup_core.replica.feed import ChangeRow, FeedLost, Position, Read, Snapshot
-from lookup_core.replica.snapshot import read_snapshot
+from lookup_core.replica.snapshot import live_of, read_snapshot
 from lookup_core.replica.wake import STORE_FAULTS, WakeUp
 
 log = structlog.get_logger()
@@ -41,13 +42,16 @@ if TYPE_CHECKING:  # generic in the stubs alone
 
 
 class PostgresFeed:
-    """The feed of the store at `url`, for the role nser_replica. `address` is shown beside our row."""
+    """The feed of the store at `url`, for the role nser_replica. `address` is shown beside our row.
 
-    def __init__(self, url: str, *, key_version: int, address: str = "", notify: bool = True) -> None:
+    `keys` may be replaced by ones with a later version at any time.
+    """
+
+    def __init__(self, url: str, *, keys: BlindKeys, address: str = "", notify: bool = True) -> None:
         self.live_replicas = 1  # by the newest read; shares a quota out, and decides nothing about a lease
         self.faults = 0
+        self.keys = keys
         self._url = url
-        self._key_version = key_version
         self._address = address
         self._connection: Connection | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -63,14 +67,14 @@ class PostgresFeed:
         self._next_load_s = time.monotonic() + BETWEEN_LOADS_S
         try:
             async with asyncio.timeout(LOAD_S):
-                return await read_snapshot(self._url, QUERIES)
+                return await read_snapshot(self._url, QUERIES, self.keys)
         except STORE_FAULTS as error:
             raise self._lost("load", error) from error
 
     async def enrol(self, replica_id: ReplicaId) -> None:
         place = (self._address, socket.gethostname(), os.getpid())
         await self._call(
-            "enrol", lambda c: c.execute(QUERIES["enrol"], replica_id, self._key_version, *place)
+            "enrol", lambda c: c.execute(QUERIES["enrol"], replica_id, self.keys.version, *place)
         )
 
     async def grant(self, replica_id: ReplicaId, position: Position) -> bool:
@@ -79,7 +83,7 @@ class PostgresFeed:
         named = (position.store_id, position.revision, position.digest)
         status = await self._call(
             "grant",
-            lambda c: c.execute(QUERIES["grant"], replica_id, *named, self._key_version),
+            lambda c: c.execute(QUERIES["grant"], replica_id, *named, self.keys.version),
             durable=True,
         )
         return status == "UPDATE 1"
@@ -95,6 +99,7 @@ class PostgresFeed:
         return Read(
             head=Position(StoreId(here["store_id"]), Revision(here["revision"]), Digest(here["digest"])),
             timeline=here["timeline"],
+            live=live_of(here),
             known_digest=None if here["known_digest"] is None else Digest(here["known_digest"]),
             enrolled=here["enrolled"],
             changes=[

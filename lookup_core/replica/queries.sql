@@ -8,15 +8,16 @@ SELECT $1, store_id, 0, ''::bytea, $2, $3, $4, $5 FROM register.head
 
 -- name: grant
 -- The first statement of a poll: report what is applied, buy one lease. A transaction of its own (SAFETY.md 4). It
--- matches no row unless this store has the named revision with the named digest, under our key, and is not recovering
--- (SAFETY.md 13, 14). Revision 0 has no change: its digest follows from the store id, which is compared.
--- $1 replica_id, $2 store_id, $3 revision, $4 digest, $5 key_version.
+-- matches no row unless this store has the named revision with the named digest, under keys that we have, and is not
+-- recovering (SAFETY.md 13, 14, 22). Revision 0 has no change: its digest follows from the store id, which is compared.
+-- $1 replica_id, $2 store_id, $3 revision, $4 digest, $5 the newest version of the blind index that we have the key of.
 UPDATE register.replica AS mine
-SET applied = $3, digest = $4, grant_no = mine.grant_no + 1, granted_until = now() + interval '2 seconds'
+SET applied = $3, digest = $4, grant_no = mine.grant_no + 1, granted_until = now() + interval '2 seconds',
+    key_version = $5
 FROM register.head AS head
 WHERE mine.replica_id = $1 AND NOT mine.released
   AND mine.store_id = $2 AND head.store_id = $2
-  AND mine.key_version = $5 AND head.key_version = $5
+  AND coalesce(head.key_announced, head.key_version) <= $5
   AND NOT head.recovering
   AND ($3 = 0
        OR (head.revision = $3 AND head.digest = $4)
@@ -26,7 +27,8 @@ WHERE mine.replica_id = $1 AND NOT mine.released
 -- The second statement of a poll: head, our own row and what came after $2, all of one snapshot that is newer than the
 -- grant's commit. `here` is computed once, not for every change. $1 replica_id, $2 revision, $3 how many changes.
 WITH here AS MATERIALIZED (
-    SELECT head.store_id, head.revision, head.digest, register.timeline() AS timeline,
+    SELECT head.store_id, head.revision, head.digest, head.key_version, head.key_announced, head.key_check,
+           register.timeline() AS timeline,
            CASE WHEN head.revision = $2 THEN head.digest
                 ELSE (SELECT held.digest FROM register.change AS held WHERE held.revision = $2) END AS known_digest,
            EXISTS (SELECT FROM register.replica AS mine
@@ -48,7 +50,7 @@ UPDATE register.replica SET released = true WHERE replica_id = $1
 
 -- name: load_head
 -- The position that a snapshot is stamped with (SAFETY.md 6); first statement of a REPEATABLE READ transaction.
-SELECT store_id, revision, digest, key_version FROM register.head
+SELECT store_id, revision, digest, key_version, key_announced, key_check FROM register.head
 
 -- name: load_person
 SELECT person_no, risk_level, requires_screening, last_assessment_ms, pairwise_generation FROM register.load_person

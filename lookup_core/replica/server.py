@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from lookup_core._dataplane import DataPlane, Lease, Limits, LookupLog
+from lookup_core.domain.blind import BlindKeys
 from lookup_core.domain.ids import ReplicaId
 from lookup_core.domain.lease import MILLISECOND
 from lookup_core.kernel.clock import SystemClock
@@ -23,6 +24,7 @@ from lookup_core.kernel.status_page import StatusPage
 from lookup_core.replica.feed import FeedLost
 from lookup_core.replica.follower import Follower, Phase
 from lookup_core.replica.highwater import HighWater
+from lookup_core.replica.keys_file import KeysFile
 from lookup_core.replica.metrics import Metrics
 from lookup_core.replica.postgres_feed import PostgresFeed
 from lookup_core.replica.shipping import Shipping
@@ -50,14 +52,15 @@ class Replica:
         self._loop = asyncio.get_running_loop()
         self._feed = PostgresFeed(
             settings.database_url,
-            key_version=keys.blind.version,
+            keys=keys.blind,
             address=settings.address,
             notify=settings.notify,
         )
         self._tls = TlsFiles.of(settings)
+        self._keys = KeysFile(settings.replica_keys_file, keys, self._take_keys)
         self._log, self._shipping = self._build_log()
         self.plane = self._build_plane(keys)
-        self._file = SnapshotFile(settings.snapshot_file, key=keys.snapshot, key_version=keys.blind.version)
+        self._file = SnapshotFile(settings.snapshot_file, key=keys.snapshot, keys=keys.blind)
         self.follower = self._follow(keys)
         self._metrics = Metrics(self.plane.counters)
         self._metrics.watch(self._gauges)
@@ -85,7 +88,7 @@ class Replica:
                 f"NSER_REPLICA_ADDRESS, NSER_REPLICA_METRICS_ADDRESS: {settings.address} or "
                 f"{settings.metrics_address} cannot be listened on; another process may have it."
             ) from None
-        works = [self.follower.run(), self._keep_watch()]
+        works = [self.follower.run(), self._keep_watch(), self._keys.follow(self._clock)]
         works += [] if self._shipping is None else [self._shipping.run()]
         works += [] if self._tls is None else [self._tls.follow()]
         works += [self._keep_file()] if settings.snapshot_every_s else []
@@ -136,6 +139,8 @@ class Replica:
             "excluded": self._excluded,
             "timeline": follower.timeline,
             "live_replicas": self._feed.live_replicas,
+            "blind_keys": follower.keys.version,
+            "lacks_blind_key": follower.lacking,
             "quota": "local" if self.plane.quota_is_local else "shared",
         }
 
@@ -148,6 +153,8 @@ class Replica:
             "lease_remaining_ms": self._lease_ms(),
             "serving": self._is_serving,
             "halted": follower.phase is Phase.HALTED,
+            "lacks_blind_key": follower.lacking is not None,
+            "blind_key_version": follower.keys.version,
             "live_replicas": self._feed.live_replicas,
             "polls_total": follower.polls,
             "feed_faults_total": self._feed.faults,
@@ -202,7 +209,7 @@ class Replica:
             self.lease,
             self._clock,
             feed_key=keys.feed,
-            key_version=keys.blind.version,
+            keys=keys.blind,
             highwater=HighWater(self._settings.highwater_file),
             new_id=lambda: next(ids, None) or ReplicaId(new_id()),
             serve=self.plane.serve,
@@ -235,8 +242,7 @@ class Replica:
         try:
             return DataPlane(
                 self.lease,
-                phone_key=keys.blind.phone,
-                document_key=keys.blind.document,
+                blind_keys=self._keys.native,
                 revision_key=keys.revision,
                 pepper=keys.pepper,
                 pairing=list(keys.pairing.newest_first),
@@ -260,6 +266,11 @@ class Replica:
         )
 
     # -- inside
+
+    def _take_keys(self, keys: BlindKeys) -> None:
+        """The data plane has them already: it must be able to answer before the follower takes on what needs them."""
+        self._feed.keys = keys
+        self.follower.keys = keys
 
     async def _keep_watch(self) -> None:
         """Tell the data plane what it shares budgets by, and say once that this replica is ready."""

@@ -13,16 +13,17 @@ from typing import Final
 import asyncpg
 
 from lookup_core._dataplane import Index
+from lookup_core.domain.blind import BlindKeys, LiveVersions
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import Revision, StoreId
-from lookup_core.replica.feed import Position, Snapshot
+from lookup_core.replica.feed import Position, Snapshot, refuse_lacking
 
 CONNECT_S: Final = 5.0
 STREAMS: Final = ("person", "identifier", "token", "exclusion")
 
 
-async def read_snapshot(url: str, queries: Mapping[str, str]) -> Snapshot:
-    """Read head, keys and people on a connection of its own. Raises what the driver raises."""
+async def read_snapshot(url: str, queries: Mapping[str, str], keys: BlindKeys) -> Snapshot:
+    """Read head, keys and people on a connection of its own. Raises KeyLacking, and what the driver raises."""
     async with asyncio.timeout(CONNECT_S):
         connection = await asyncpg.connect(url, server_settings={"application_name": "nser replica loads"})
     try:
@@ -32,7 +33,10 @@ async def read_snapshot(url: str, queries: Mapping[str, str]) -> Snapshot:
             head = await connection.fetchrow(queries["load_head"])
             if head is None:
                 raise asyncpg.DataError("the register has no head: it was migrated and never founded")
+            live = live_of(head)
+            refuse_lacking(keys, live)
             index = Index(head["store_id"].bytes)
+            index.put_live_versions(live.oldest, live.newest)
             index.put_off_tables()
             for row in await connection.fetch(queries["load_keys"]):
                 _put_key(index, row)
@@ -43,7 +47,14 @@ async def read_snapshot(url: str, queries: Mapping[str, str]) -> Snapshot:
     # Makes the tables. Seconds of a national register: in no transaction, and not on the loop.
     await asyncio.to_thread(index.stamp, head["revision"])
     position = Position(StoreId(head["store_id"]), Revision(head["revision"]), Digest(head["digest"]))
-    return Snapshot(position, head["key_version"], index)
+    return Snapshot(position, index)
+
+
+def live_of(head: asyncpg.Record) -> LiveVersions:
+    """The versions of the blind index that a row of `head` tells."""
+    return LiveVersions(
+        head["key_version"], head["key_announced"] or head["key_version"], head["key_check"] or b""
+    )
 
 
 async def _load(

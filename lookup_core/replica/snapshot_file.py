@@ -19,6 +19,7 @@ from uuid import UUID
 import structlog
 
 from lookup_core._dataplane import Index, Picture, SavedIndex
+from lookup_core.domain.blind import BlindKeys, LiveVersions
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import Revision, StoreId
 from lookup_core.kernel.errors import SettingsRefused
@@ -59,7 +60,7 @@ class NothingSaved:
 class SnapshotFile:
     """The file of one replica. Without a path there is none."""
 
-    def __init__(self, path: Path | None, *, key: bytes, key_version: int) -> None:
+    def __init__(self, path: Path | None, *, key: bytes, keys: BlindKeys) -> None:
         if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
             raise SettingsRefused(
                 f"NSER_REPLICA_SNAPSHOT_FILE: {path} is a folder, or in one that does not exist. Name a file in a "
@@ -69,7 +70,7 @@ class SnapshotFile:
         self.newest: Position | None = None
         self._path = path
         self._key = key
-        self._key_version = key_version
+        self._keys = keys
         self._to_open = path
         self._saved: SavedIndex | None = None
         self._writing: asyncio.Task[int] | None = None
@@ -86,8 +87,10 @@ class SnapshotFile:
                 log.info("snapshot_file.none", path=str(path))
             except (OSError, ValueError) as error:
                 self.refuse(str(error))
-        if self._saved is not None and self._saved.key_version != self._key_version:
-            self.refuse(f"it is of key version {self._saved.key_version}, and ours is {self._key_version}")
+        if self._saved is not None:
+            live = LiveVersions(*self._saved.live_versions)
+            if not self._keys.cover(live):
+                self.refuse(f"it is of blind key version {live.newest}, and ours is {self._keys.version}")
         return None if self._saved is None else _position_of(self._saved)
 
     async def load(self) -> Snapshot | None:
@@ -105,7 +108,7 @@ class SnapshotFile:
         self.newest = _position_of(saved)
         took_s = round(time.monotonic() - begun, 3)
         log.info("snapshot_file.loaded", revision=saved.revision, people=index.people, seconds=took_s)
-        return Snapshot(self.newest, saved.key_version, index)
+        return Snapshot(self.newest, index)
 
     def refuse(self, cause: str) -> None:
         self._saved = None
@@ -137,7 +140,7 @@ class SnapshotFile:
         log.info("snapshot_file.written", revision=position.revision, bytes=self.bytes, seconds=took_s)
 
     def _write(self, path: Path, picture: Picture, position: Position) -> int:
-        return picture.write(path, key=self._key, digest=position.digest, key_version=self._key_version)
+        return picture.write(path, key=self._key, digest=position.digest)
 
 
 def _position_of(saved: SavedIndex) -> Position:

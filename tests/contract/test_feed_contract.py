@@ -114,7 +114,7 @@ async def behind(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Feed, St
     database: Database = request.getfixturevalue("database")
     ring = KeyRing.create()
     await found(database.owner_url, ring, [])
-    feed = PostgresFeed(database.replica_url, key_version=1)
+    feed = PostgresFeed(database.replica_url, keys=ring.blind)
     async with RegisterWriter.to(database.owner_url, ring) as writer:
         store = PostgresStore(writer, database)
         yield feed, store
@@ -148,7 +148,7 @@ async def test_a_snapshot_is_stamped_with_what_it_holds(feed: Feed, store: Store
     snapshot = await feed.load()
     assert snapshot.position.revision == snapshot.index.revision == 2
     assert snapshot.index.excluded == 2
-    assert snapshot.key_version == 1
+    assert snapshot.index.live_versions == (1, 1)
     read = await feed.read(ReplicaId(uuid4()), snapshot.position)
     assert read.head == snapshot.position
     assert read.known_digest == snapshot.position.digest

@@ -24,7 +24,7 @@ RING = KeyRing.create()
 async def index(database: Database) -> Index:
     await found(database.owner_url, RING, [])
     await filling.fill(database.owner_url, RING, PEOPLE)
-    feed = PostgresFeed(database.replica_url, key_version=RING.blind_version, notify=False)
+    feed = PostgresFeed(database.replica_url, keys=RING.blind, notify=False)
     try:
         snapshot = await feed.load()
     finally:

@@ -62,6 +62,7 @@ UNREPLICATED = Climate(
     gaps_s=(0.3, 0.9, 2.5),
 )
 FORGED = Climate(forge=2, release=0)
+ROTATING = Climate(rotate=14, distribute=8, fail_over=0.5, drain_replica=0.5)
 SAVED = Climate(restart_replica=8, write_file=6, fail_over=0.5)
 CLIMATES = {
     "any": ANY,
@@ -71,6 +72,7 @@ CLIMATES = {
     "unreplicated": UNREPLICATED,
     "forged": FORGED,
     "saved": SAVED,
+    "rotating": ROTATING,
 }
 SHORT, LONG = 120, 5_000
 TRIES = 200
@@ -91,6 +93,19 @@ BREAKS = {
     "11 cancelled sync is success": (Parts(registrar=broken.CancelledSyncIsSuccess), UNREPLICATED),
     "12 no quiet time": (Parts(grants=broken.NoQuietTime), FAILING),
     "13 trusts any change": (Parts(follower=broken.TrustsAnyChange), FORGED),
+    "22 goes on without the key": (
+        Parts(
+            follower=broken.GoesOnWithoutTheKey,
+            feed=broken.GrantsWithoutTheKey,
+            replica=broken.LooksByWhatItHas,
+        ),
+        ROTATING,
+    ),
+    "22 looks by the newest form alone": (Parts(replica=broken.LooksByTheNewestAlone), ROTATING),
+    "22 reads the phase before the counter": (Parts(registrar=broken.ReadsThePhaseBefore), ROTATING),
+    "22 binds in the old form after the end": (Parts(registrar=broken.BindsInTheOldForm), ROTATING),
+    "22 removes, then inserts": (Parts(registrar=broken.RemovesThenInserts), ROTATING),
+    "22 finishes too early": (Parts(registrar=broken.FinishesTooEarly), ROTATING),
     "3 trusts its snapshot file": (Parts(follower=broken.TrustsItsFile), SAVED),
 }
 

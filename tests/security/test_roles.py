@@ -44,7 +44,7 @@ REPLICA_MAY_NOT = [
     "UPDATE register.head SET revision = 0",
     "UPDATE register.change SET statements = ''",
     "UPDATE register.replica SET store_id = gen_random_uuid()",
-    "UPDATE register.replica SET key_version = 9",
+    "UPDATE register.replica SET started_at = now()",
     "UPDATE register.lookup_log SET outcome = 'NOT_EXCLUDED'",
     "UPDATE register.lookup_segment SET entries = 1",
     "SELECT seed FROM register.lookup_segment",
@@ -53,8 +53,8 @@ REPLICA_MAY_NOT = [
 ]
 REGISTRAR_MAY_NOT = [
     *(f"UPDATE register.{table} SET {column} = {column}" for table, column in (
-        ("audit_entry", "actor"), ("change", "statements"), ("exclusion_period", "period"), ("identifier", "blind"),
-        ("request", "answer"), ("operator_exclusion", "revision"), ("bst_mapping", "blind"), ("lookup_log", "outcome"),
+        ("audit_entry", "actor"), ("change", "statements"), ("exclusion_period", "period"), ("identifier", "person_no"),
+        ("request", "answer"), ("operator_exclusion", "revision"), ("bst_mapping", "token"), ("lookup_log", "outcome"),
         ("replica", "applied"), ("lookup_segment", "root"), ("lookup_segment_unsealed", "number"),
         ("audit_tile", "root"), ("audit_checkpoint", "note"), ("audit_cosignature", "line"),
     )),

@@ -7,15 +7,19 @@ Nothing in production code can switch a rule off.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
+from lookup_core._dataplane import Decision, Index
+from lookup_core.domain.blind import LiveVersions
 from lookup_core.domain.ids import PersonNo, ReplicaId, RequestId, Revision
 from lookup_core.domain.lease import POLL_NS
 from lookup_core.registrar.grants import Grants, Reading, ReplicaRow, Waiter
 from lookup_core.replica.feed import ChangeRow, FeedLost, Position, Read, Snapshot
 from lookup_core.replica.follower import Follower, Phase
 from tests.support.simulation.processes import ModelFeed
-from tests.support.simulation.world import Registrar
+from tests.support.simulation.store import State, known, live_of, phone_of
+from tests.support.simulation.world import Registrar, Replica
 
 # -- the replica
 
@@ -141,7 +145,74 @@ class JoinsThePollUnderWay(Follower):
         return True
 
 
+class GoesOnWithoutTheKey(Follower):
+    """Rule 22: a replica that lacks the key of a version goes on; with `GrantsWithoutTheKey` and `LooksByWhatItHas`."""
+
+    def refuse_lacking(self, read: Read) -> None:
+        pass
+
+
+class GrantsWithoutTheKey(ModelFeed):
+    """Rule 22: a grant does not ask which keys the replica has."""
+
+    def has_keys(self, state: State) -> bool:
+        return True
+
+
+class LooksByWhatItHas(Replica):
+    """Rule 22: a check is made by the newest form that the replica can make."""
+
+    def decision(self, index: Index, person_no: PersonNo) -> Decision:
+        version = min(index.live_versions[1], self.follower.keys.version)
+        return index.check(self.lease, phone=phone_of(person_no, version))
+
+
+class LooksByTheNewestAlone(Replica):
+    """Rule 22: from the announcement on a check is made by the newest form alone."""
+
+    def decision(self, index: Index, person_no: PersonNo) -> Decision:
+        return index.check(self.lease, phone=phone_of(person_no, index.live_versions[1]))
+
+
 # -- the registrar
+
+
+class ReadsThePhaseBefore(Registrar):
+    """Rule 22: the phase of a rotation is read before the counter is taken, and not again under its lock."""
+
+    async def prepared(self) -> LiveVersions:
+        return await self.call(lambda: self.world.store.state.live)  # type: ignore[return-value]
+
+    def refuse_other_versions(self, prepared: LiveVersions) -> None:
+        pass
+
+
+class BindsInTheOldForm(Registrar):
+    """Rule 22: a registrar goes on in the form that was the newest when it started, after FINISHED too."""
+
+    def refuse_other_versions(self, prepared: LiveVersions) -> None:
+        pass
+
+
+class RemovesThenInserts(Registrar):
+    """Rules 2 and 22: people are moved by a change that takes their old form and one that gives the new."""
+
+    def moves(self, people: Collection[PersonNo]) -> Sequence[Callable[[], State]]:
+        store = self.world.store
+        return [lambda: store.extended(known(*people, version=0)), *super().moves(people)]
+
+
+class FinishesTooEarly(Registrar):
+    """Rule 22: a rotation is finished while people are held in the older form."""
+
+    def next_step(self) -> None:
+        store = self.world.store
+        live = store.state.live
+        if live.is_rotation and len(store.older) > 1:
+            store.write(store.with_phase(live_of(live.newest, live.newest)))
+            store.replicate()
+        else:
+            super().next_step()
 
 
 class WallClock(Grants):

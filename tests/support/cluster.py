@@ -34,7 +34,7 @@ from tests.support.founding import Key, found, new_key
 from tests.support.history import History
 from tests.support.people import Someone
 from tests.support.proxy import FaultProxy, fault_proxy, names_of_registrar, names_of_replica
-from tests.support.rings import kept_in
+from tests.support.rings import kept_in, ring_file_in
 from tests.support.server_process import ServerProcess
 from tests.support.services import Database, Services, create_database, drop_database, redis_database
 from tests.support.waiting import until
@@ -141,6 +141,13 @@ class Cluster:
     async def close(self) -> None:
         await asyncio.gather(*(process.end() for process in self.processes))
         await self._stack.aclose()
+
+    def distribute(self, ring: KeyRing, *, to_replicas: bool = True) -> None:
+        """Bring another ring to the files that the processes were started with."""
+        self.ring = ring
+        ring_file_in(self._folder).change(lambda _: ring)
+        if to_replicas:
+            ring.replica_keys().save(self._folder / "replica-keys.json")
 
     @property
     def processes(self) -> list[ServerProcess]:

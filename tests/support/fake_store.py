@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from typing import TypeVar
 from uuid import UUID
 
+from lookup_core.domain.blind import LiveVersions
 from lookup_core.domain.bst import Token
 from lookup_core.domain.chain import Digest, genesis
 from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision, StoreId
@@ -24,6 +25,7 @@ from lookup_core.registrar.people.which import Holding
 from lookup_core.registrar.store.port import Committed, Moved, Transaction
 from lookup_core.registrar.store.rows import (
     AuditLine,
+    Binding,
     Disclosed,
     Event,
     Head,
@@ -171,6 +173,11 @@ class FakeTransaction:
         self._rows = rows
         self._counter_taken = False
 
+    @property
+    def live(self) -> LiveVersions:
+        """No rotation is modelled here: that is for the real store."""
+        return LiveVersions(1, 1)
+
     async def answer_to(self, request_id: RequestId) -> KeptAnswer | None:
         self._before_the_counter()
         return self._rows.requests.get(request_id)
@@ -191,14 +198,14 @@ class FakeTransaction:
         self._rows.people |= {number: Person(number) for number in numbers}
         return numbers
 
-    async def bind(self, bindings: Sequence[tuple[PersonNo, Identifier]]) -> None:
-        for number, identifier in bindings:
-            person = self._rows.people[number]
-            if identifier.kind is Kind.PHONE:
-                person = replace(person, phones=(*person.phones, identifier.blind))
+    async def bind(self, bindings: Sequence[Binding]) -> None:
+        for each in bindings:
+            person = self._rows.people[each.person_no]
+            if each.identifier.kind is Kind.PHONE:
+                person = replace(person, phones=(*person.phones, each.blind))
             else:
-                person = replace(person, documents=(*person.documents, identifier.blind))
-            self._rows.people[number] = person
+                person = replace(person, documents=(*person.documents, each.blind))
+            self._rows.people[each.person_no] = person
 
     async def insert_tokens(self, minted: Sequence[Minted]) -> Collection[Token]:
         known = {

@@ -46,8 +46,9 @@ async def found(owner_url: str, ring: KeyRing, keys: Sequence[Key]) -> None:
             store_id = StoreId(uuid4())
             begins = chain.genesis(ring.feed, store_id)
             await connection.execute(
-                "INSERT INTO register.head (store_id, revision, digest, key_version) VALUES ($1, 0, $2, $3)",
-                *(store_id, begins, ring.blind_version),
+                "INSERT INTO register.head (store_id, revision, digest, key_version, key_check) "
+                "VALUES ($1, 0, $2, $3, $4)",
+                *(store_id, begins, ring.blind_version, ring.blind.check),
             )
             await connection.execute(
                 "INSERT INTO register.change (revision, statements, digest) VALUES (0, '', $1)", begins

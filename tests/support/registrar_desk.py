@@ -24,6 +24,7 @@ from lookup_core.registrar.acknowledgement import NoReplicas
 from lookup_core.registrar.answers import Registered, ShownKey
 from lookup_core.registrar.asked import Asked, Caller, digest_of
 from lookup_core.registrar.audited_reads import AuditedReads
+from lookup_core.registrar.blind_in_use import BlindInUse
 from lookup_core.registrar.count_exclusions import CountExclusions
 from lookup_core.registrar.create_key import Created, CreateKey, NewKey
 from lookup_core.registrar.extend_exclusion import ExtendExclusion, Extension
@@ -78,9 +79,10 @@ class Desk:
     recording: type[Recording] = Recording
     caller: Caller = field(default_factory=a_caller)
     keys: RingInUse | None = None  # where a test rotates it
+    blind: BlindInUse | None = None
 
     def __post_init__(self) -> None:
-        self.secrets = Secrets.of(self.keys or self.ring, "test")
+        self.secrets = Secrets.of(self.keys or self.ring, "test", self.blind)
         ledger, recording = Ledger(self.ring.feed), self.recording(self.store, self.acknowledgement)
         self._register = RegisterExclusion(recording, ledger, self.secrets, self.clock)
         self._extend = ExtendExclusion(recording, ledger, self.clock)
@@ -147,8 +149,9 @@ async def desk_on(database: Database, *, largest: int = 10, **parts: Any) -> Asy
     try:
         ring = parts.get("ring", RING)
         async with borrowed(pool) as connection:
-            await found(connection, ring)
-        yield Desk(PostgresStore(pool, key_version=ring.blind_version, notify=True), **parts)
+            founded = await found(connection, ring)
+        blind = BlindInUse(parts.get("keys") or ring, founded.live)
+        yield Desk(PostgresStore(pool, blind=blind, notify=True), blind=blind, **parts)
     finally:
         pool.terminate()
 

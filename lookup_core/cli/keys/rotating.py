@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from lookup_core.cli.exits import CommandFailed, ExitCode
+from lookup_core.cli.keys.blind import rotate_blind
 from lookup_core.cli.keys.files import Ring
 from lookup_core.cli.keys.opening import refused_by, ring_file
 from lookup_core.cli.output import Json, tell
@@ -71,6 +72,15 @@ def _personal_data(wanted: Wanted) -> Told:
     return told
 
 
+def _blind(wanted: Wanted) -> Told:
+    return rotate_blind(
+        _loaded(wanted.file),
+        lambda act: _changed(wanted.file, act),
+        changes_ring=wanted.changes_ring,
+        tells_register=wanted.tells_register,
+    )
+
+
 SIMPLE: Final = ("bst_salt", "pairing", "audit_signing", "receipt_signing", "webhook")
 
 
@@ -82,6 +92,7 @@ def _everything(wanted: Wanted) -> Told:
 PURPOSES: Final[Mapping[str, Callable[[Wanted], Told]]] = {
     "pii": _personal_data,
     **{purpose.replace("_", "-"): _versioned(purpose) for purpose in SIMPLE},
+    "blind": _blind,
     "all": _everything,
 }
 
@@ -123,6 +134,7 @@ def rotate(
         lines.append(
             f"Registrars that run move {told['people']:,} people to it; `nser keys status` shows how far."
         )
+    lines += told.pop("said", [])
     lines.append("Back the ring up, bring it to every registrar, and send them SIGHUP.")
     tell("\n".join(lines), {"file": kept.path, **told}, as_json=json)
 

@@ -82,7 +82,16 @@ fn main() {
                 .or((kinds == 0).then(|| key(0, number + (1 << 40))));
             let document = (kinds & 2 == 2).then(|| key(1, number));
             let token = (kinds == 4).then(|| ByToken::Global(key(2, number)));
-            let decision = check::<Kept>(&index, &lease, black_box(&Subject { phone, document, token }));
+            let decision = check::<Kept>(
+                &index,
+                &lease,
+                black_box(&Subject {
+                    phone,
+                    document,
+                    token,
+                    ..Subject::NOBODY
+                }),
+            );
             excluded += u64::from(black_box(decision).outcome == Outcome::Excluded);
         }
         let each = begun.elapsed().as_nanos() as f64 / CHECKS as f64;
@@ -95,7 +104,7 @@ fn save_and_load(index: Index) {
     let path = std::env::temp_dir().join(format!("nser-index-size-{}", std::process::id()));
     let begun = Instant::now();
     let picture = Picture::begin(Arc::new(index)).expect("nothing else takes one");
-    let bytes = snapshot::write(picture, &path, &[7; 32], [0; 32], 1).expect("there is room");
+    let bytes = snapshot::write(picture, &path, &[7; 32], [0; 32]).expect("there is room");
     println!("snapshot file written in {:.1?}: {} MiB", begun.elapsed(), bytes >> 20);
     let (before, begun) = (resident_bytes(), Instant::now());
     let loaded = snapshot::Saved::open(&path, &[7; 32]).and_then(snapshot::Saved::load);

@@ -12,6 +12,7 @@ use std::vec;
 use parking_lot::MutexGuard;
 
 use crate::change::{Stated, Unfit, statements};
+use crate::identity::LiveVersions;
 use crate::in_force::Checking;
 use crate::index::{Credentials, Index};
 use crate::people::{ExclusionId, Key, Kind, Part, Readers, Whole};
@@ -45,6 +46,9 @@ impl Index {
         if stated.iter().any(|one| matches!(one, Stated::Key(_))) {
             stores.push_back(Store::Credentials(self.credentials_with(credentials)));
         }
+        if let Some(live) = self.next_versions(&stated)? {
+            stores.push_back(Store::LiveVersions(live));
+        }
         let end = [Store::Revision(revision), Store::End].into_iter();
         Ok(Applying {
             index: self,
@@ -54,6 +58,21 @@ impl Index {
             end,
             rules: PhantomData,
         })
+    }
+
+    /// The versions after this change, where it is a phase of a rotation; each follows from the one before.
+    fn next_versions(&self, stated: &[Stated]) -> Result<Option<LiveVersions>, Unfit> {
+        let before = self.live_versions();
+        let mut phases = stated.iter().filter_map(|one| match one {
+            Stated::BlindKey(next) => Some(*next),
+            _ => None,
+        });
+        let Some(next) = phases.next() else { return Ok(None) };
+        let follows = next.oldest == before.newest && before.is_rotation() != next.is_rotation();
+        if phases.next().is_some() || !follows {
+            return Err(Unfit("a phase of a rotation does not follow from the one before"));
+        }
+        Ok(Some(next))
     }
 
     fn make_room(&self, stated: &[Stated]) {
@@ -72,6 +91,7 @@ impl Index {
 enum Store {
     Begin,
     Credentials(Arc<Credentials>),
+    LiveVersions(LiveVersions),
     Person(u64, Part),
     Insert(Kind, Key, u64),
     Remove(Kind, Key, u64, Vec<Key>),
@@ -96,7 +116,7 @@ impl<R: Rules> Applying<'_, R> {
             match self.stated.next() {
                 Some(Stated::Person { number, person }) => self.restate(number, person),
                 Some(Stated::Exclusion { number, id, excludes }) => self.exclude(number, id, excludes),
-                Some(Stated::Key(_)) => {} // with the others, at the beginning
+                Some(Stated::Key(_) | Stated::BlindKey(_)) => {} // at the beginning
                 None => match self.end.next() {
                     Some(store) => self.stores.push_back(store),
                     None => return false,
@@ -114,6 +134,7 @@ impl<R: Rules> Applying<'_, R> {
         match store {
             Store::Begin => index.version.begin(),
             Store::Credentials(credentials) => index.store_credentials(credentials),
+            Store::LiveVersions(live) => index.store_live_versions(live),
             Store::Person(number, part) => index.people.store(number, &part, Readers::Any),
             Store::Insert(kind, key, number) => index.table(kind).insert(key, number),
             Store::Remove(kind, key, number, remaining) => index.table(kind).remove(key, number, &remaining),

@@ -4,8 +4,8 @@
 //! equal to the protovalidate annotations. A phone or a document leaves this module as a blind index or not at all.
 
 use crate::check::{ByToken, Subject};
-use crate::identity::DocumentKind;
-use crate::plane::Keys;
+use crate::identity::{BlindKeys, DocumentKind, LiveVersions};
+use crate::plane::{Keys, register_stale};
 use crate::proto::lookup::v1::{Consistency, Purpose, Subject as Message, consistency::Requirement};
 use crate::proto::r#type::v1::DocumentType;
 use crate::refusal::{Reason, Refusal, grouped};
@@ -72,34 +72,46 @@ fn is_longer(text: &str) -> bool {
     text.len() > LONGEST_IDENTIFIER && text.chars().nth(LONGEST_IDENTIFIER).is_some()
 }
 
-/// Turn what was asked into blind indexes, and a pairwise token into whom it stands for at the operator who asks.
-pub fn subject_from(keys: &Keys, operator_id: [u8; 16], asked: &Asked<'_>) -> Result<Subject, Refusal> {
+/// Turn what was asked into blind indexes, in the forms that the index held when it was read for `live`, and a pairwise
+/// token into whom it stands for at the operator who asks. A replica that lacks a key of these forms knows nothing of
+/// anybody (SAFETY.md 22).
+pub fn subject_from(
+    keys: &Keys,
+    live: LiveVersions,
+    operator_id: [u8; 16],
+    asked: &Asked<'_>,
+) -> Result<Subject, Refusal> {
     check_constraints(asked)?;
-    if !asked.bst.is_empty() {
-        return Ok(Subject {
-            phone: None,
-            document: None,
-            token: Some(match token::parse(asked.bst)? {
-                (Version::Global, token) => ByToken::Global(token),
-                (Version::Pairwise, token) => ByToken::Pairwise(keys.pairing.of(operator_id).open(token)),
-            }),
-        });
+    if asked.bst.is_empty() {
+        return person_from(&keys.blind, live, asked);
     }
-    let document = asked
-        .document
-        .as_ref()
-        .map(|document| keys.blind.document(kind_of(document.kind), document.number))
-        .transpose()?;
-    let phone = if asked.phone.is_empty() {
-        None
-    } else {
-        Some(keys.blind.phone(asked.phone)?)
+    let token = match token::parse(asked.bst)? {
+        (Version::Global, token) => ByToken::Global(token),
+        (Version::Pairwise, token) => ByToken::Pairwise(keys.pairing.of(operator_id).open(token)),
     };
     Ok(Subject {
-        phone,
-        document,
-        token: None,
+        token: Some(token),
+        live,
+        ..Subject::NOBODY
     })
+}
+
+/// Whom a phone and a document name.
+pub fn person_from(keys: &BlindKeys, live: LiveVersions, asked: &Asked<'_>) -> Result<Subject, Refusal> {
+    let mut subject = Subject {
+        live,
+        ..Subject::NOBODY
+    };
+    if let Some(document) = &asked.document {
+        let forms = keys.document(kind_of(document.kind), document.number, live)?;
+        let forms = forms.ok_or_else(register_stale)?;
+        (subject.document, subject.older.document) = (Some(forms.newest), forms.older);
+    }
+    if !asked.phone.is_empty() {
+        let forms = keys.phone(asked.phone, live)?.ok_or_else(register_stale)?;
+        (subject.phone, subject.older.phone) = (Some(forms.newest), forms.older);
+    }
+    Ok(subject)
 }
 
 fn kind_of(kind: i32) -> DocumentKind {

@@ -6,8 +6,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::budgets::{self, Verdict};
-use crate::check::Indeterminate;
+use crate::check::{Indeterminate, Older, Subject};
 use crate::clock::BootInstant;
+use crate::identity::LiveVersions;
 use crate::index::Index;
 use crate::lease::{Lease, NotExcluded, Stale, Standing};
 use crate::log::{self, LookupLog};
@@ -149,6 +150,24 @@ pub struct TokenAfterLookUps;
 impl consistency::Rules for TokenAfterLookUps {
     fn told<T>(_before: T, after: impl FnOnce() -> T) -> T {
         after()
+    }
+}
+
+/// Rule 22: a subject is looked up in the forms that it was read in, though a rotation was announced since.
+pub struct FormsOfBefore;
+
+impl Rules for FormsOfBefore {
+    fn is_of_these_versions(_: &Subject, _: LiveVersions) -> bool {
+        true
+    }
+}
+
+/// Rule 22: from the announcement on only the newest form is looked up.
+pub struct NewestFormAlone;
+
+impl Rules for NewestFormAlone {
+    fn older(_: &Subject) -> Older {
+        Older::default()
     }
 }
 

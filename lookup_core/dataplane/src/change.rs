@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use crate::identity::LiveVersions;
 use crate::index::Credential;
 use crate::people::{ExclusionId, Key, Kind, Meta, NUMBERS, Whole};
 use crate::proto::feed::v1::statement::About;
-use crate::proto::feed::v1::{Change, ExclusionStated, KeyStated, PersonStated};
+use crate::proto::feed::v1::{BlindKeyPhase, BlindKeyStated, Change, ExclusionStated, KeyStated, PersonStated};
 
 /// What cannot be held, and why. Nothing was changed; who follows the feed must stop vouching for the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum Stated {
         excludes: bool,
     },
     Key(Credential),
+    /// A phase of a rotation: the forms that identifiers are held in from here on.
+    BlindKey(LiveVersions),
 }
 
 /// Every statement of `change`, or the first reason why it is not fit.
@@ -42,6 +45,7 @@ pub fn statements(change: &Change) -> Result<Vec<Stated>, Unfit> {
         Some(About::Person(person)) => person_stated(person),
         Some(About::Exclusion(exclusion)) => exclusion_stated(exclusion),
         Some(About::Key(key)) => key_stated(key),
+        Some(About::BlindKey(key)) => blind_key_stated(key),
         None => Err(Unfit("a statement is about nothing that is known here")),
     };
     change
@@ -55,7 +59,7 @@ impl Stated {
     pub fn number(&self) -> Option<u64> {
         match self {
             Self::Person { number, .. } | Self::Exclusion { number, .. } => Some(*number),
-            Self::Key(_) => None,
+            Self::Key(_) | Self::BlindKey(_) => None,
         }
     }
 
@@ -127,6 +131,16 @@ fn key_stated(stated: &KeyStated) -> Result<Stated, Unfit> {
         active: stated.active,
         has_pairwise_tokens: stated.has_pairwise_tokens,
     }))
+}
+
+fn blind_key_stated(stated: &BlindKeyStated) -> Result<Stated, Unfit> {
+    let live = match stated.phase() {
+        BlindKeyPhase::Announced => LiveVersions::of(stated.version.saturating_sub(1), stated.version),
+        BlindKeyPhase::Finished => LiveVersions::of(stated.version, stated.version),
+        BlindKeyPhase::Unspecified => None,
+    };
+    live.map(Stated::BlindKey)
+        .ok_or(Unfit("a rotation of the blind index is in no phase that is known here"))
 }
 
 /// Without those that are named twice.

@@ -13,6 +13,7 @@ use std::slice;
 
 use smallvec::{SmallVec, smallvec};
 
+use crate::identity::LiveVersions;
 use crate::index::Index;
 use crate::lease::{Lease, NotExcluded, Stale};
 use crate::pairwise::{Holder, Opened};
@@ -25,11 +26,36 @@ pub const LOOKS: usize = 64;
 const SPINS: usize = 16;
 
 /// Who is asked about, as blind indexes: a phone, a document, both, or a token alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subject {
+    /// In the form of the newest version.
     pub phone: Option<[u8; 16]>,
     pub document: Option<[u8; 16]>,
     pub token: Option<ByToken>,
+    /// The same phone and document, while a rotation is under way.
+    pub older: Older,
+    /// The versions of these forms. An index that holds other ones is not looked up in (SAFETY.md 22).
+    pub live: LiveVersions,
+}
+
+/// A phone and a document in the form of the version before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Older {
+    pub phone: Option<[u8; 16]>,
+    pub document: Option<[u8; 16]>,
+}
+
+impl Subject {
+    pub const NOBODY: Self = Self {
+        phone: None,
+        document: None,
+        token: None,
+        older: Older {
+            phone: None,
+            document: None,
+        },
+        live: LiveVersions::FIRST,
+    };
 }
 
 /// A token that is asked about.
@@ -255,6 +281,8 @@ impl Found {
 
 #[cfg(test)]
 mod interleavings;
+#[cfg(test)]
+mod rotation;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

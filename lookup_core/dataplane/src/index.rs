@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::change::{Unfit, fit_number};
+use crate::identity::LiveVersions;
 use crate::people::{ExclusionId, Key, Kind, Part, People, Readers, Whole};
 use crate::picture::Aside;
 use crate::table::{Share, Table};
@@ -70,6 +71,8 @@ pub struct Index {
     /// Whether the tables are still to be made from the records. The version is odd as long: nobody is cleared.
     is_without_tables: AtomicBool,
     revision: AtomicU64,
+    /// Of the blind index: the oldest in the upper half, the newest in the lower.
+    live_versions: AtomicU32,
     people_held: AtomicU64,
     people_excluded: AtomicU64,
     pub(crate) people: People,
@@ -86,6 +89,7 @@ impl Index {
             version: Version::default(),
             is_without_tables: AtomicBool::new(false),
             revision: AtomicU64::new(0),
+            live_versions: AtomicU32::new(halves(LiveVersions::FIRST)),
             people_held: AtomicU64::new(0),
             people_excluded: AtomicU64::new(0),
             people: People::default(),
@@ -101,6 +105,15 @@ impl Index {
     /// The newest revision that is whole. An answer looked up after this load is at least that new (SAFETY.md 21).
     pub fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
+    }
+
+    /// In whose forms identifiers are held. Changes only with a change that is applied, so `version` tells it.
+    pub fn live_versions(&self) -> LiveVersions {
+        let halves = self.live_versions.load(Ordering::Relaxed);
+        LiveVersions {
+            oldest: (halves >> 16) as u16,
+            newest: (halves & 0xffff) as u16,
+        }
     }
 
     pub fn counts(&self) -> Counts {
@@ -123,6 +136,10 @@ impl Index {
     }
 }
 
+fn halves(live: LiveVersions) -> u32 {
+    u32::from(live.oldest) << 16 | u32::from(live.newest)
+}
+
 /// Loading: no reader sees the index yet. Any order of calls gives the same index.
 impl Index {
     /// From here on, load people alone: [`Index::stamp`] then makes the tables in one go, of the right size and on every
@@ -139,6 +156,12 @@ impl Index {
         self.enter(number)?;
         self.people.store(number, &Part::Generation(generation), Readers::None);
         Ok(())
+    }
+
+    /// In whose forms what is loaded holds identifiers.
+    pub fn put_live_versions(&self, live: LiveVersions) {
+        let _writer = self.writer.lock();
+        self.store_live_versions(live);
     }
 
     /// What a check may tell of a person.
@@ -289,6 +312,10 @@ impl Index {
 impl Index {
     pub(crate) fn store_revision(&self, revision: u64) {
         self.revision.store(revision, Ordering::Release);
+    }
+
+    pub(crate) fn store_live_versions(&self, live: LiveVersions) {
+        self.live_versions.store(halves(live), Ordering::Relaxed);
     }
 
     pub(crate) fn credentials_with(&self, stated: impl IntoIterator<Item = Credential>) -> Arc<Credentials> {

@@ -14,6 +14,7 @@ use crate::authentication::{self, Presented, check_permitted, tells_previous};
 use crate::budgets::Budget;
 use crate::check::{Decision, Subject, check_current};
 use crate::consistency::{Rules, reach, token};
+use crate::identity::LiveVersions;
 use crate::in_force::{self, Checking};
 use crate::index::Credential;
 use crate::log::{Asking, Entry};
@@ -138,7 +139,8 @@ impl Lookups {
         purpose: Purpose,
         asked: &Asked<'_>,
     ) -> Result<(Decision, Arc<str>), Refusal> {
-        let subject = asked::subject_from(&self.plane.keys, credential.operator_id, asked)?;
+        let (keys, live) = (&self.plane.keys, self.live_versions()?);
+        let subject = asked::subject_from(keys, live, credential.operator_id, asked)?;
         let (revision_no, revision) = self.revision()?;
         let mut decided = None;
         self.look_up(&[subject], |decision| decided = Some(decision));
@@ -167,6 +169,11 @@ impl Lookups {
     pub(crate) fn revision(&self) -> Result<(u64, Arc<str>), Refusal> {
         let index = self.plane.ready_index()?;
         Ok((index.revision(), token(&self.plane, &index)))
+    }
+
+    /// In whose forms subjects are to be read now.
+    pub(crate) fn live_versions(&self) -> Result<LiveVersions, Refusal> {
+        Ok(self.plane.ready_index()?.live_versions())
     }
 
     pub(crate) fn look_up(&self, subjects: &[Subject], tell: impl FnMut(Decision)) {
@@ -239,11 +246,14 @@ impl<'a> Batch<'a> {
 
     /// A lease that is renewed between two groups serves the later one.
     fn check(&mut self, lookups: &Lookups, operator_id: [u8; 16], group: &[Asked<'_>]) {
-        let keys = &lookups.plane.keys;
+        let (keys, live) = (&lookups.plane.keys, lookups.live_versions());
         let mut subjects = Vec::with_capacity(group.len());
         let mut refusals = Vec::new();
         for (place, asked) in group.iter().enumerate() {
-            match asked::subject_from(keys, operator_id, asked) {
+            let read = live
+                .clone()
+                .and_then(|live| asked::subject_from(keys, live, operator_id, asked));
+            match read {
                 Ok(subject) => subjects.push(subject),
                 Err(refusal) => refusals.push((place, refusal)),
             }

@@ -168,7 +168,8 @@ impl Lookups {
         let (mut subjects, mut refusals) = (Vec::with_capacity(allowed), Vec::new());
         for (place, (_, asked)) in checks(request).take(allowed).enumerate() {
             let (keys, operator_id) = (&self.plane.keys, credential.operator_id);
-            let read = asked::subject_of(asked).and_then(|asked| asked::subject_from(keys, operator_id, &asked));
+            let read = asked::subject_of(asked)
+                .and_then(|asked| asked::subject_from(keys, self.live_versions()?, operator_id, &asked));
             match read {
                 Ok(subject) => subjects.push(subject),
                 Err(refusal) => refusals.push((place, refusal)),

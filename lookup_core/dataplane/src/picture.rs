@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::change::Unfit;
+use crate::identity::LiveVersions;
 use crate::index::{Counts, Credentials, Index};
 use crate::people::{Held, People};
 
@@ -43,6 +44,7 @@ pub struct Picture {
     index: Arc<Index>,
     revision: u64,
     counts: Counts,
+    live: LiveVersions,
     credentials: Arc<Credentials>,
 }
 
@@ -56,7 +58,7 @@ pub struct Slice {
 impl Picture {
     /// Begin one of what the index holds now. Refuses while another is under way, and where a change was left half made.
     pub fn begin(index: Arc<Index>) -> Result<Self, Unfit> {
-        let (revision, counts, credentials) = {
+        let (revision, counts, live, credentials) = {
             let mut aside = index.writer.lock();
             if aside.0.is_some() {
                 return Err(Unfit("a picture of this index is under way"));
@@ -69,12 +71,18 @@ impl Picture {
                 until: index.people.end(),
                 people: HashMap::new(),
             });
-            (index.revision(), index.counts(), index.credentials())
+            (
+                index.revision(),
+                index.counts(),
+                index.live_versions(),
+                index.credentials(),
+            )
         };
         Ok(Self {
             index,
             revision,
             counts,
+            live,
             credentials,
         })
     }
@@ -89,6 +97,10 @@ impl Picture {
 
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    pub fn live_versions(&self) -> LiveVersions {
+        self.live
     }
 
     pub(crate) fn credentials(&self) -> &Credentials {

@@ -19,7 +19,7 @@ use crate::revision::RevisionKey;
 
 /// The keys that a replica holds, beside the one that Python verifies the feed with.
 pub struct Keys {
-    pub blind: BlindKeys,
+    pub blind: Arc<BlindKeys>,
     pub revision: RevisionKey,
     pub pepper: Pepper,
     pub pairing: Pairing,

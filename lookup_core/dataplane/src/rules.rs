@@ -3,7 +3,8 @@
 //! Tests replace a method to show that its absence is found. Nothing in production can: [`Kept`] is the only type that
 //! has these methods outside tests, and `in_force` names it.
 
-use crate::check::{Decision, Indeterminate, Subject};
+use crate::check::{Decision, Indeterminate, Older, Subject};
+use crate::identity::LiveVersions;
 use crate::lease::{Lease, NotExcluded, Stale};
 use crate::people::{ExclusionId, Whole};
 use crate::version::{Before, Version};
@@ -39,6 +40,16 @@ pub trait Rules {
             held.retain(|id| *id != stated);
         }
         held
+    }
+
+    /// Rule 22: whether the subject is in the forms that the index holds: it was read before a rotation was announced, else.
+    fn is_of_these_versions(subject: &Subject, live: LiveVersions) -> bool {
+        subject.live == live
+    }
+
+    /// Rule 22: what is looked for beside the newest form, while a rotation is under way.
+    fn older(subject: &Subject) -> Older {
+        subject.older
     }
 
     /// Rule 24: what is said of a token that nobody has; never "not excluded".

@@ -15,6 +15,8 @@ use std::io;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
 
+use crate::identity::LiveVersions;
+
 mod content;
 mod read;
 mod write;
@@ -26,7 +28,7 @@ const MAGIC: &[u8; 8] = b"NSERSNAP";
 /// Of what is in the file and how it is laid out. A file of another is not read: it is made anew in seconds.
 const FORMAT: u32 = 2;
 const SALT: usize = 32;
-const HEADER: usize = MAGIC.len() + 4 + 16 + 8 + 32 + 4 + 8 + 8 + SALT;
+const HEADER: usize = MAGIC.len() + 4 + 16 + 8 + 32 + 8 + 8 + 8 + SALT;
 const PURPOSE: &[u8] = b"nser/replica/snapshot-file/1";
 /// Length, and whether it is the last.
 const PREFIX: usize = 5;
@@ -41,7 +43,7 @@ pub struct Stamp {
     /// The chain's digest at that revision.
     pub digest: [u8; 32],
     /// Of the blind indexes.
-    pub key_version: u32,
+    pub live: LiveVersions,
     pub people: u64,
     pub excluded: u64,
 }
@@ -92,7 +94,8 @@ impl Header {
             &stamp.store_id,
             &stamp.revision.to_le_bytes(),
             &stamp.digest,
-            &stamp.key_version.to_le_bytes(),
+            &u32::from(stamp.live.oldest).to_le_bytes(),
+            &u32::from(stamp.live.newest).to_le_bytes(),
             &stamp.people.to_le_bytes(),
             &stamp.excluded.to_le_bytes(),
             &self.salt,
@@ -113,7 +116,10 @@ impl Header {
                 store_id: take(&mut rest)?,
                 revision: take(&mut rest).map(u64::from_le_bytes)?,
                 digest: take(&mut rest)?,
-                key_version: take(&mut rest).map(u32::from_le_bytes)?,
+                live: LiveVersions::of(
+                    take(&mut rest).map(u32::from_le_bytes)?,
+                    take(&mut rest).map(u32::from_le_bytes)?,
+                )?,
                 people: take(&mut rest).map(u64::from_le_bytes)?,
                 excluded: take(&mut rest).map(u64::from_le_bytes)?,
             };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use _dataplane::apikey::Pepper;
 use _dataplane::copy::{Copy, Stream};
-use _dataplane::identity::BlindKeys;
+use _dataplane::identity::{BlindKeys, LiveVersions};
 use _dataplane::index::{Index, TokenState};
 use _dataplane::pairwise::Pairing;
 use _dataplane::people::Kind;
@@ -118,7 +118,7 @@ fn consistency() -> Consistency {
 /// What the service does with a message that could be read.
 fn ask<'a>(purpose: i32, consistency: Option<&Consistency>, subjects: impl ExactSizeIterator<Item = Asked<'a>>) {
     let keys = Keys {
-        blind: BlindKeys::new(&[1; 32], &[2; 32]),
+        blind: Arc::new(BlindKeys::new(&[1; 32], &[2; 32])),
         revision: RevisionKey::new(&[3; 32]),
         pepper: Pepper::new(&[4; 32]),
         pairing: Pairing::new(vec![KEY]),
@@ -128,7 +128,7 @@ fn ask<'a>(purpose: i32, consistency: Option<&Consistency>, subjects: impl Exact
     let _ = asked::freshness_from(consistency).map_err(told);
     let _ = asked::check_size(subjects.len()).map_err(told);
     for subject in subjects {
-        let _ = asked::subject_from(&keys, [6; 16], &subject).map_err(told);
+        let _ = asked::subject_from(&keys, LiveVersions::FIRST, [6; 16], &subject).map_err(told);
     }
 }
 
@@ -227,7 +227,7 @@ fn index() -> Arc<Index> {
 
 fn snapshot_file(name: &str) -> Vec<u8> {
     let path = std::env::temp_dir().join(format!("nser-fuzz-{name}-{}", std::process::id()));
-    write(Picture::begin(index()).unwrap(), &path, &KEY, [4; 32], 1).unwrap();
+    write(Picture::begin(index()).unwrap(), &path, &KEY, [4; 32]).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     std::fs::remove_file(path).unwrap();
     bytes

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use _dataplane::apikey::{self, KeyId, Pepper};
-use _dataplane::identity::{BlindIndex, BlindKeys, DocumentKind};
+use _dataplane::identity::{BlindIndex, BlindKeys, DocumentKind, Forms, LiveVersions};
 use _dataplane::pairwise::Pair;
 use _dataplane::refusal::{Refusal, echo};
 use _dataplane::revision::RevisionKey;
@@ -29,6 +29,16 @@ impl Vectors {
 
     fn blind_keys(&self) -> BlindKeys {
         BlindKeys::new(&self.key("phone"), &self.key("document"))
+    }
+
+    /// Three versions of the keys.
+    fn chain(&self) -> BlindKeys {
+        let keys = self.blind_keys();
+        for version in [2, 3] {
+            let [phone, document] = ["phone", "document"].map(|kind| self.key(&format!("{kind}_{version}")));
+            assert!(keys.add(&phone, &document));
+        }
+        keys
     }
 
     /// Hold what `answer` says of each case of a section to what stands there.
@@ -65,11 +75,52 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+fn phone(keys: &BlindKeys, text: &str) -> Result<BlindIndex, Refusal> {
+    let forms = keys.phone(text, LiveVersions::FIRST)?;
+    Ok(forms.expect("the first key is there").newest)
+}
+
+fn document(keys: &BlindKeys, kind: DocumentKind, text: &str) -> Result<BlindIndex, Refusal> {
+    let forms = keys.document(kind, text, LiveVersions::FIRST)?;
+    Ok(forms.expect("the first key is there").newest)
+}
+
+/// The indexes under every version, oldest first; in a rotation the older form is that of the version before.
+fn versions_of(forms: impl Fn(LiveVersions) -> Option<Forms>) -> Vec<String> {
+    let of = |oldest, newest| forms(LiveVersions::of(oldest, newest).expect("versions")).expect("we have the keys");
+    let indexes = [1, 2, 3].map(|version| of(version, version).newest);
+    for newest in [2, 3] {
+        let rotating = of(newest - 1, newest);
+        let [before, after] = [newest - 2, newest - 1].map(|place| indexes[place as usize]);
+        assert_eq!((rotating.newest, rotating.older), (after, Some(before)));
+    }
+    indexes.iter().map(|index| hex(index)).collect()
+}
+
+#[test]
+fn later_versions_wrap_as_they_do_in_python() {
+    let vectors = Vectors::read();
+    let keys = vectors.chain();
+    let cases = vectors.0["versions"].as_array().expect("a list");
+    assert!(cases.len() > 10);
+    for case in cases {
+        let text = case["text"].as_str().expect("a text");
+        let indexes = match case["kind"].as_str().expect("a kind") {
+            "phone" => versions_of(|live| keys.phone(text, live).expect("a phone")),
+            kind => {
+                let kind = DocumentKind::parse(kind).expect("a kind of document");
+                versions_of(|live| keys.document(kind, text, live).expect("a document"))
+            }
+        };
+        assert_eq!(json!(indexes), case["indexes"]);
+    }
+}
+
 #[test]
 fn a_phone_has_the_index_that_python_gives_it() {
     let vectors = Vectors::read();
     let keys = vectors.blind_keys();
-    vectors.hold("phones", |text, _| Ok(json!({"index": hex(&keys.phone(text)?)})));
+    vectors.hold("phones", |text, _| Ok(json!({"index": hex(&phone(&keys, text)?)})));
 }
 
 #[test]
@@ -82,7 +133,7 @@ fn the_mobile_ranges_are_those_of_libphonenumber() {
     for prefix in 0..1000 {
         let prefix = format!("{prefix:03}");
         for rest in ["000000", "999999", "345678"] {
-            let is_read = keys.phone(&format!("+254{prefix}{rest}")).is_ok();
+            let is_read = phone(&keys, &format!("+254{prefix}{rest}")).is_ok();
             assert_eq!(is_read, mobile.contains(&*prefix), "{prefix}{rest}");
         }
     }
@@ -97,8 +148,8 @@ fn read_with(with: impl Fn(char) -> Result<BlindIndex, Refusal>) -> impl Iterato
 fn no_other_sign_may_stand_in_a_phone_than_in_python() {
     let vectors = Vectors::read();
     let keys = vectors.blind_keys();
-    let plain = keys.phone("0712345678").expect("a phone");
-    let read: Vec<String> = read_with(|c| keys.phone(&format!("07123{c}45678")))
+    let plain = phone(&keys, "0712345678").expect("a phone");
+    let read: Vec<String> = read_with(|c| phone(&keys, &format!("07123{c}45678")))
         .map(|(sign, index)| {
             assert_eq!(index, plain, "{sign}");
             sign
@@ -111,7 +162,7 @@ fn no_other_sign_may_stand_in_a_phone_than_in_python() {
 fn every_sign_in_a_document_counts_as_it_does_in_python() {
     let vectors = Vectors::read();
     let keys = vectors.blind_keys();
-    let of = |text: &str| keys.document(DocumentKind::Military, text);
+    let of = |text: &str| document(&keys, DocumentKind::Military, text);
     let counts = vectors.0["signs_in_documents"].as_object().expect("a map");
     let mut read = 0;
     for (sign, index) in read_with(|c| of(&format!("KDF{c}12"))) {
@@ -128,7 +179,7 @@ fn a_document_has_the_index_that_python_gives_it() {
     let keys = vectors.blind_keys();
     vectors.hold("documents", |text, case| {
         let kind = DocumentKind::parse(case["kind"].as_str().expect("a kind"))?;
-        Ok(json!({"index": hex(&keys.document(kind, text)?)}))
+        Ok(json!({"index": hex(&document(&keys, kind, text)?)}))
     });
 }
 

@@ -12,7 +12,7 @@ from lookup_core.domain.ids import PersonNo
 from lookup_core.registrar.people.identifiers import Identifier, Identifiers, Kind
 from lookup_core.registrar.people.which import Holding, choose
 from lookup_core.registrar.store.port import Moved, Transaction
-from lookup_core.registrar.store.rows import Person
+from lookup_core.registrar.store.rows import Binding, Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +43,28 @@ async def find_people(tx: Transaction, asked: Sequence[Identifiers], *, binds_ph
     """
     identifiers = {each for one in asked for each in one}
     await tx.lock_identifiers(identifiers)
-    places = _places(asked, await tx.holdings(identifiers), binds_phones=binds_phones)
+    holdings = await tx.holdings(identifiers)
+    places = _places(asked, holdings, binds_phones=binds_phones)
     people = dict(await tx.lock_people({place.number for place in places if not place.is_new}))
     if any(
         place.needs_no_document and people[place.number].documents for place in places if not place.is_new
     ):
         raise Moved
     places = await _numbered(tx, places)
-    bindings = [(place.number, identifier) for place in places for identifier in place.bind]
-    for number, identifier in bindings:
-        people[number] = _bound(people.get(number) or Person(number), identifier)
+    # Everybody who holds an identifier holds it in one form, which a check by one of them relies on (SAFETY.md 22).
+    held_as = {holding.identifier: holding.version for holding in holdings}
+    bindings = [
+        Binding(place.number, identifier, held_as.get(identifier, tx.live.newest))
+        for place in places
+        for identifier in place.bind
+    ]
+    for binding in bindings:
+        people[binding.person_no] = _bound(
+            people.get(binding.person_no) or Person(binding.person_no), binding
+        )
     if bindings:
         await tx.bind(bindings)
-    changed = {number for number, _ in bindings}
+    changed = {binding.person_no for binding in bindings}
     return [Found(people[place.number], place.number in changed) for place in places]
 
 
@@ -85,7 +94,7 @@ async def _numbered(tx: Transaction, places: Sequence[_Place]) -> list[_Place]:
     return [replace(place, number=given.get(place.number, place.number)) for place in places]
 
 
-def _bound(person: Person, identifier: Identifier) -> Person:
-    if identifier.kind is Kind.PHONE:
-        return replace(person, phones=(*person.phones, identifier.blind))
-    return replace(person, documents=(*person.documents, identifier.blind))
+def _bound(person: Person, binding: Binding) -> Person:
+    if binding.identifier.kind is Kind.PHONE:
+        return replace(person, phones=(*person.phones, binding.blind))
+    return replace(person, documents=(*person.documents, binding.blind))

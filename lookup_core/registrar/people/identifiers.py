@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lookup_core.domain.ids import BlindIndex
@@ -16,10 +16,27 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identifier:
-    """One blind index. Not shown: whoever has the key can enumerate it."""
+    """One identifier by its blind indexes. Not shown: whoever has the keys can enumerate them.
+
+    `blind` is its form under version 1 of the keys, by which it is compared; `later` are those under later versions.
+    """
 
     kind: Kind
     blind: BlindIndex
+    later: tuple[BlindIndex, ...] = field(default=(), compare=False)
+    is_as_held: bool = field(default=False, compare=False)  # `blind` is what a row has, of whichever version
+
+    @property
+    def forms(self) -> tuple[BlindIndex, ...]:
+        return (self.blind, *self.later)
+
+    def to_map(self, newest: int) -> tuple[BlindIndex, int | None]:
+        """The form that a token is mapped to, and its version; None for that of whoever holds it."""
+        return (self.blind, None) if self.is_as_held else (self.under(newest), newest)
+
+    def under(self, version: int) -> BlindIndex:
+        """Its form under one version. Raises IndexError where the ring that it was made with has none."""
+        return self.forms[version - 1]
 
     def __repr__(self) -> str:
         return "[pii]"

@@ -129,8 +129,8 @@ class Mint:
 
 
 def _known_by(person: Person) -> tuple[Identifier, ...]:
-    phones = [Identifier(Kind.PHONE, blind) for blind in person.phones]
-    return (*phones, *(Identifier(Kind.DOCUMENT, blind) for blind in person.documents))
+    phones = [Identifier(Kind.PHONE, blind, is_as_held=True) for blind in person.phones]
+    return (*phones, *(Identifier(Kind.DOCUMENT, blind, is_as_held=True) for blind in person.documents))
 
 
 def _with(found: Found, minted: Minted | None) -> Found:

@@ -19,11 +19,12 @@ from lookup_core.registrar.people.identifiers import Identifier, Identifiers
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """That a person holds an identifier, and whether they have any document at all."""
+    """That a person holds an identifier, in the form of which version, and whether they have any document at all."""
 
     identifier: Identifier
     person_no: PersonNo
     has_document: bool
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)

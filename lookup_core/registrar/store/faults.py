@@ -41,6 +41,15 @@ class OutcomeUnknown(StoreUnreachable):
     )
 
 
+class BlindKeyLacking(StoreUnreachable):
+    """The register's blind index has a version whose key this registrar does not have (SAFETY.md 22)."""
+
+    said = (
+        "This registrar lacks a key that the register works with now. Nothing was saved. Repeat it with the same "
+        "request_id: another registrar has the key, or this one will."
+    )
+
+
 @contextmanager
 def unreachable() -> Iterator[None]:
     """Turn faults of the store that pass into StoreUnreachable, and log their kind."""

@@ -13,11 +13,13 @@ import asyncpg
 import structlog
 
 from lookup_core.domain import chain
+from lookup_core.domain.blind import LiveVersions
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import Revision, StoreId
 from lookup_core.kernel.errors import SettingsRefused
 from lookup_core.kernel.keyring import KeyRing
 from lookup_core.registrar.store.pool import QUERIES, Connection
+from lookup_core.registrar.store.reading import live_versions
 
 log = structlog.get_logger()
 
@@ -31,6 +33,7 @@ class Founded:
     store_id: StoreId
     revision: Revision
     is_recovering: bool
+    live: LiveVersions
 
 
 async def found(connection: Connection | asyncpg.Connection[asyncpg.Record], ring: KeyRing) -> Founded:
@@ -41,20 +44,32 @@ async def found(connection: Connection | asyncpg.Connection[asyncpg.Record], rin
         if row is None:
             store_id = StoreId(uuid4())
             beginning = chain.genesis(ring.feed, store_id)
-            await connection.execute(QUERIES["found_head"], store_id, beginning, ring.blind_version)
+            live = LiveVersions(ring.blind_version, ring.blind_version, ring.blind.check)
+            await connection.execute(QUERIES["found_head"], store_id, beginning, live.newest, live.check)
             await connection.execute(QUERIES["found_beginning"], beginning)
             log.info("store.founded", store_id=str(store_id))
-            return Founded(store_id, Revision(0), is_recovering=False)
-        founded = Founded(StoreId(row["store_id"]), Revision(row["revision"]), row["recovering"])
-        if row["key_version"] != ring.blind_version:
-            raise SettingsRefused(
-                f"NSER_KEYRING_FILE: this key ring works with blind keys of version {ring.blind_version}, the "
-                f"register with version {row['key_version']}. Use the ring of this register."
-            )
+            return Founded(store_id, Revision(0), is_recovering=False, live=live)
+        live = live_versions(row)
+        founded = Founded(StoreId(row["store_id"]), Revision(row["revision"]), row["recovering"], live)
+        _check_blind_keys(ring, live)
         await _check_chain(connection, ring, founded, Digest(row["digest"]))
     if founded.is_recovering:
         log.warning("store.recovering", store_id=str(founded.store_id))
     return founded
+
+
+def _check_blind_keys(ring: KeyRing, live: LiveVersions) -> None:
+    """See whether every form in which the register may hold an identifier can be made with this ring."""
+    if ring.blind.cover(live):
+        return
+    if live.newest > ring.blind_version:
+        wrong = f"has blind keys up to version {ring.blind_version}, the register works with version {live.newest}"
+    else:
+        wrong = f"has another blind key of version {live.newest} than the register works with"
+    raise SettingsRefused(
+        f"NSER_KEYRING_FILE: this key ring {wrong}. Use the ring of this register: the one that the rotation was "
+        "begun with, or a copy made since. Nothing was changed."
+    )
 
 
 async def _check_chain(

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Generic, Protocol, TypeVar
 
+from lookup_core.domain.blind import LiveVersions
 from lookup_core.domain.bst import Token
-from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision
+from lookup_core.domain.ids import BlindIndex, ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision
 from lookup_core.domain.lookup_segment import SealedSegment
 from lookup_core.domain.pairwise import TokenKind
 from lookup_core.registrar.people.identifiers import Identifier
@@ -20,9 +21,11 @@ from lookup_core.registrar.people.which import Holding
 from lookup_core.registrar.store.rotating import RotatingTransaction
 from lookup_core.registrar.store.rows import (
     AuditLine,
+    Binding,
     Disclosed,
     Head,
     HeldExclusion,
+    HeldForm,
     HeldKey,
     HeldOperator,
     KeptAnswer,
@@ -43,6 +46,11 @@ class Moved(Exception):
 class Transaction(RotatingTransaction, Protocol):
     """One writing transaction. Nothing of it is seen by anybody before its commit."""
 
+    @property
+    def live(self) -> LiveVersions:
+        """The versions of the blind index that this transaction is prepared by; sure once it has the counter."""
+        ...
+
     async def answer_to(self, request_id: RequestId) -> KeptAnswer | None:
         """What this request id was answered before; waits for a transaction that is at it now."""
         ...
@@ -61,7 +69,7 @@ class Transaction(RotatingTransaction, Protocol):
 
     async def new_people(self, count: int) -> Sequence[PersonNo]: ...
 
-    async def bind(self, bindings: Sequence[tuple[PersonNo, Identifier]]) -> None: ...
+    async def bind(self, bindings: Sequence[Binding]) -> None: ...
 
     async def insert_tokens(self, minted: Sequence[Minted]) -> Collection[Token]:
         """Insert what collides with nothing; give the tokens that were taken in."""
@@ -125,6 +133,40 @@ class Transaction(RotatingTransaction, Protocol):
         """Take up to `count` stored segments that no audit line tells of; at the commit they are sealed."""
         ...
 
+    # -- a rotation of the blind index
+
+    async def become_mover(self) -> bool:
+        """Whether nobody else moves identifiers now; nobody does until our end then."""
+        ...
+
+    async def older_identifiers(self, after: PersonNo, count: int) -> Sequence[HeldForm]:
+        """All older forms of the next people who have any, in the order of their numbers; not locked."""
+        ...
+
+    async def lock_forms(self, forms: Collection[HeldForm]) -> Sequence[HeldForm]:
+        """Lock these identifiers as `lock_identifiers` does; give whoever holds them in these forms now."""
+        ...
+
+    async def older_mappings(self, numbers: Collection[PersonNo]) -> Sequence[HeldForm]:
+        """The older forms that tokens of these people, who are locked, were minted for."""
+        ...
+
+    async def put_newer_forms(self, moved: Sequence[tuple[HeldForm, BlindIndex]]) -> None:
+        """Put newer forms in the place of older ones: of identifiers, or of what a token was minted for."""
+        ...
+
+    async def has_older(self) -> bool:
+        """Whether any blind index of an older version is left. Under the counter's lock none can come any more."""
+        ...
+
+    async def announce_version(self, version: int, check: bytes) -> None:
+        """Under the counter's lock: from this revision on two versions are live."""
+        ...
+
+    async def finish_version(self, version: int) -> None:
+        """Under the counter's lock: from this revision on this version alone is live."""
+        ...
+
     # -- the revision
 
     async def position(self) -> Revision:
@@ -132,7 +174,10 @@ class Transaction(RotatingTransaction, Protocol):
         ...
 
     async def take_counter(self) -> Head:
-        """Lock the counter. The last lock of a transaction: from here on every writer waits for us."""
+        """Lock the counter. The last lock of a transaction: from here on every writer waits for us.
+
+        Raises Moved where the live versions of the blind index are others than this transaction took them for.
+        """
         ...
 
     async def record(self, revised: Revised) -> None:
@@ -178,6 +223,10 @@ class Store(Protocol):
 
     async def look(self, identifiers: Collection[Identifier], operator_id: OperatorId | None) -> Look:
         """Who holds these, and their live tokens."""
+        ...
+
+    async def live_versions(self) -> LiveVersions:
+        """The versions of the blind index that are live now, for whom that decides nothing."""
         ...
 
     async def count(

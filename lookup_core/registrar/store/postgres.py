@@ -15,11 +15,13 @@ from typing import Final, TypeVar
 import asyncpg
 import structlog
 
+from lookup_core.domain.blind import LiveVersions
 from lookup_core.domain.bst import Token
 from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, Revision
 from lookup_core.kernel.clock import SystemClock
 from lookup_core.kernel.errors import StoreUnreachable
 from lookup_core.registrar.audit.standing import Standing
+from lookup_core.registrar.blind_in_use import BlindInUse
 from lookup_core.registrar.people.identifiers import Identifier
 from lookup_core.registrar.store import reading
 from lookup_core.registrar.store.faults import AGAIN, NOT_NOW, OutcomeUnknown, lost, unreachable
@@ -42,13 +44,13 @@ Result = TypeVar("Result")
 
 
 class PostgresStore:
-    """The store behind `pool`. `key_version` is that of the blind indexes it is given."""
+    """The store behind `pool`. `blind` is what identifiers are made with."""
 
     def __init__(
         self,
         pool: Pool,
         *,
-        key_version: int,
+        blind: BlindInUse,
         notify: bool,
         now: Callable[[], datetime] = SystemClock().now,
         standing: Standing | None = None,
@@ -56,7 +58,7 @@ class PostgresStore:
         self._pool = pool
         self._now = now
         self._standing = standing or Standing()
-        self._key_version = key_version
+        self._blind = blind
         self._notify = notify
         self._under_way: set[asyncio.Task[object]] = set()
 
@@ -142,7 +144,7 @@ class PostgresStore:
     def transaction(self, connection: Connection, progress: Progress) -> PostgresTransaction:
         """The statements of a transaction that was begun on this connection."""
         return PostgresTransaction(
-            connection, progress, key_version=self._key_version, notify=self._notify, now=self._now
+            connection, progress, blind=self._blind, notify=self._notify, now=self._now
         )
 
     # -- reading
@@ -160,11 +162,12 @@ class PostgresStore:
         return int(rows[0]["pairwise_generation"]) if rows else None
 
     async def look(self, identifiers: Collection[Identifier], operator_id: OperatorId | None) -> Look:
-        rows = await self._fetch("look", *reading.by_column(identifiers), operator_id)
+        sought = reading.Sought(identifiers)
+        rows = await self._fetch("look", *sought.by_column(), operator_id)
         held = [row for row in rows if row["person_no"] is not None]
         return Look(
             at=Revision(rows[0]["revision"]),
-            holdings=[reading.holding(row) for row in held],
+            holdings=[sought.holding(row) for row in held],
             tokens={
                 PersonNo(row["person_no"]): LiveToken(
                     Token(row["token"], row["version"]),
@@ -191,6 +194,10 @@ class PostgresStore:
 
     async def keys(self, operator_id: OperatorId | None, after: KeyId, count: int) -> Sequence[HeldKey]:
         return [reading.key(row) for row in await self._fetch("keys", operator_id, after, count)]
+
+    async def live_versions(self) -> LiveVersions:
+        [head] = await self._fetch("live_versions")
+        return reading.live_versions(head)
 
     async def replicas(self) -> list[dict[str, object]]:
         """The replicas' rows, for people who look."""

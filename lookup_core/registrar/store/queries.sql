@@ -40,10 +40,10 @@ WHERE person.person_no = ANY($1)
 INSERT INTO register.person (created_at) SELECT now() FROM generate_series(1, $1::integer) RETURNING person_no
 
 -- name: bind
--- $1 people, $2 kinds, $3 blind indexes, $4 key version.
+-- $1 people, $2 kinds, $3 blind indexes, $4 their versions.
 INSERT INTO register.identifier (kind, blind, key_version, person_no)
-SELECT named.kind, named.blind, $4, named.person_no
-FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS named(person_no, kind, blind)
+SELECT named.kind, named.blind, named.key_version, named.person_no
+FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::smallint[]) AS named(person_no, kind, blind, key_version)
 ON CONFLICT (kind, blind, person_no) DO NOTHING
 
 -- name: insert_tokens
@@ -57,10 +57,12 @@ FROM unnest($1::bytea[], $2::bigint[], $3::timestamptz[], $4::smallint[], $5::sm
 ON CONFLICT (token) DO NOTHING RETURNING token
 
 -- name: map_tokens
--- $1 tokens, $2 kinds, $3 blind indexes, $4 key version.
+-- $1 tokens, $2 kinds, $3 blind indexes, $4 their versions; none for a form that is taken from whoever holds it.
 INSERT INTO register.bst_mapping (token, kind, blind, key_version)
-SELECT mapped.token, mapped.kind, mapped.blind, $4
-FROM unnest($1::bytea[], $2::text[], $3::bytea[]) AS mapped(token, kind, blind)
+SELECT mapped.token, mapped.kind, mapped.blind,
+       coalesce(mapped.key_version, (SELECT held.key_version FROM register.identifier AS held
+                                     WHERE held.kind = mapped.kind AND held.blind = mapped.blind LIMIT 1))
+FROM unnest($1::bytea[], $2::text[], $3::bytea[], $4::smallint[]) AS mapped(token, kind, blind, key_version)
 ON CONFLICT DO NOTHING
 
 -- name: disclose
@@ -187,7 +189,7 @@ SELECT revision FROM register.head
 
 -- name: take_counter
 -- The last lock of every writing transaction: the order of revisions is the order of commits, without a gap.
-SELECT revision, digest FROM register.head FOR UPDATE
+SELECT revision, digest, key_version, key_announced, key_check FROM register.head FOR UPDATE
 
 -- name: record
 -- Under the counter's lock, so all in one statement; each of request and event only where there is one. The wake-up is
@@ -300,18 +302,74 @@ SELECT replica.replica_id, replica.address, replica.host, replica.pid, replica.a
 FROM register.replica AS replica, register.head AS head WHERE NOT replica.released ORDER BY replica.started_at
 
 -- name: found_head
-INSERT INTO register.head (store_id, revision, digest, key_version) VALUES ($1, 0, $2, $3) ON CONFLICT DO NOTHING
+INSERT INTO register.head (store_id, revision, digest, key_version, key_check) VALUES ($1, 0, $2, $3, $4)
+ON CONFLICT DO NOTHING
 
 -- name: found_beginning
 -- Revision 0: what a replica that loaded an empty register proves its history with.
 INSERT INTO register.change (revision, statements, digest) VALUES (0, ''::bytea, $1) ON CONFLICT DO NOTHING
 
 -- name: founded
-SELECT store_id, revision, digest, key_version, recovering FROM register.head
+SELECT store_id, revision, digest, key_version, key_announced, key_check, recovering FROM register.head
 
 -- name: newest_changes
 -- The newest two, to see whether our feed key continues this chain.
 SELECT revision, statements, digest FROM register.change ORDER BY revision DESC LIMIT 2
+
+-- name: live_versions
+-- Of the blind index: what a transaction is prepared by. What holds is read again under the counter's lock (SAFETY.md 22).
+SELECT key_version, key_announced, key_check FROM register.head
+
+-- name: replicas_without_key
+-- Replicas that took a grant lately and have no key of this version, for people who are about to announce it.
+SELECT address, host, pid FROM register.replica
+WHERE NOT released AND key_version < $1 AND granted_until > now() - interval '10 seconds' ORDER BY address
+
+-- name: become_mover
+-- One registrar moves identifiers at a time; the others look again later. Ends with the transaction.
+SELECT pg_try_advisory_xact_lock(hashtext('nser blind move'))
+
+-- name: older_identifiers
+-- Every older form of the next people who have one, by number. $1 the older version, $2 the number to go on after, $3 how
+-- many people.
+SELECT held.kind, held.blind, held.person_no
+FROM (SELECT DISTINCT person_no FROM register.identifier
+      WHERE key_version = $1 AND person_no > $2 ORDER BY person_no LIMIT $3) AS next
+JOIN register.identifier AS held USING (person_no) WHERE held.key_version = $1
+
+-- name: held_in_forms
+-- Who holds identifiers in the named forms; after these were locked. $1 kinds, $2 blind indexes.
+SELECT held.kind, held.blind, held.person_no FROM unnest($1::text[], $2::bytea[]) AS named(kind, blind)
+JOIN register.identifier AS held ON held.kind = named.kind AND held.blind = named.blind
+
+-- name: older_mappings
+-- $1 people, who are locked; $2 the older version.
+SELECT mapped.token, mapped.kind, mapped.blind, minted.person_no
+FROM register.bst_token AS minted JOIN register.bst_mapping AS mapped USING (token)
+WHERE minted.person_no = ANY($1) AND mapped.key_version = $2
+
+-- name: rewrap_identifiers
+-- $1 people, $2 kinds, $3 older forms, $4 newer forms, $5 their version.
+UPDATE register.identifier AS held SET blind = moved.newer, key_version = $5
+FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::bytea[]) AS moved(person_no, kind, older, newer)
+WHERE held.kind = moved.kind AND held.blind = moved.older AND held.person_no = moved.person_no AND held.key_version < $5
+
+-- name: rewrap_mappings
+-- $1 tokens, $2 kinds, $3 older forms, $4 newer forms, $5 their version.
+UPDATE register.bst_mapping AS held SET blind = moved.newer, key_version = $5
+FROM unnest($1::bytea[], $2::text[], $3::bytea[], $4::bytea[]) AS moved(token, kind, older, newer)
+WHERE held.token = moved.token AND held.kind = moved.kind AND held.blind = moved.older AND held.key_version < $5
+
+-- name: has_older
+-- Whether anything is left to move. $1 the newer version.
+SELECT EXISTS (SELECT FROM register.identifier WHERE key_version < $1)
+    OR EXISTS (SELECT FROM register.bst_mapping WHERE key_version < $1)
+
+-- name: announce_version
+UPDATE register.head SET key_announced = $1, key_check = $2
+
+-- name: finish_version
+UPDATE register.head SET key_version = $1, key_announced = NULL
 
 -- name: ensure_lookup_log
 SELECT register.ensure_lookup_log(2)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from lookup_core.domain.blind import LiveVersions
 from lookup_core.domain.bst import Token
 from lookup_core.domain.exclusion import Exclusion, State
 from lookup_core.domain.ids import BlindIndex, ExclusionId, KeyId, OperatorId, PersonNo, Revision
@@ -19,7 +20,14 @@ from lookup_core.domain.period import Period, Term
 from lookup_core.kernel.envelope import WrappedKey
 from lookup_core.registrar.people.identifiers import Identifier, Kind
 from lookup_core.registrar.people.which import Holding
-from lookup_core.registrar.store.rows import HeldExclusion, HeldKey, HeldOperator, Person, SealedPerson
+from lookup_core.registrar.store.rows import (
+    HeldExclusion,
+    HeldForm,
+    HeldKey,
+    HeldOperator,
+    Person,
+    SealedPerson,
+)
 
 PII_COLUMNS: Final = (
     *("phone", "document", "date_of_birth", "first_name", "last_name", "email", "support_person"),
@@ -27,15 +35,34 @@ PII_COLUMNS: Final = (
 )
 
 
-def by_column(identifiers: Iterable[Identifier]) -> tuple[list[str], list[bytes]]:
-    """Kinds and blind indexes, for unnest."""
-    listed = list(identifiers)
-    return [each.kind.value for each in listed], [each.blind for each in listed]
+class Sought:
+    """Identifiers by every form in which they may be held."""
+
+    def __init__(self, identifiers: Iterable[Identifier]) -> None:
+        self._of = {
+            (each.kind.value, blind): (each, version)
+            for each in identifiers
+            for version, blind in enumerate(each.forms, start=1)
+        }
+
+    def by_column(self) -> tuple[list[str], list[bytes]]:
+        """Kinds and blind indexes, for unnest."""
+        return [kind for kind, _ in self._of], [blind for _, blind in self._of]
+
+    def holding(self, row: asyncpg.Record) -> Holding:
+        identifier, version = self._of[row["kind"], row["blind"]]
+        return Holding(identifier, PersonNo(row["person_no"]), row["has_document"], version)
 
 
-def holding(row: asyncpg.Record) -> Holding:
-    identifier = Identifier(Kind(row["kind"]), BlindIndex(row["blind"]))
-    return Holding(identifier, PersonNo(row["person_no"]), row["has_document"])
+def live_versions(head: asyncpg.Record) -> LiveVersions:
+    """Of the blind index, as a row of `head` tells them."""
+    return LiveVersions(
+        head["key_version"], head["key_announced"] or head["key_version"], head["key_check"] or b""
+    )
+
+
+def held_form(row: asyncpg.Record, token: bytes | None = None) -> HeldForm:
+    return HeldForm(Kind(row["kind"]), BlindIndex(row["blind"]), PersonNo(row["person_no"]), token)
 
 
 def person(row: asyncpg.Record) -> Person:

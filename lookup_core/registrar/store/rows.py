@@ -16,7 +16,7 @@ from lookup_core.domain.outcome import RiskLevel
 from lookup_core.domain.pairwise import Holder, TokenKind
 from lookup_core.kernel.envelope import WrappedKey
 from lookup_core.registrar.asked import Caller
-from lookup_core.registrar.people.identifiers import Identifier
+from lookup_core.registrar.people.identifiers import Identifier, Kind
 from lookup_core.registrar.people.which import Holding
 
 
@@ -50,6 +50,32 @@ class Person:
     def holder(self) -> Holder:
         """Whom a pairwise token of theirs stands for now."""
         return Holder(self.number, self.pairwise_generation)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """An identifier that a person gets, in the form of one version."""
+
+    person_no: PersonNo
+    identifier: Identifier
+    version: int
+
+    @property
+    def blind(self) -> BlindIndex:
+        return self.identifier.under(self.version)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HeldForm:
+    """A blind index as it is held, and by whom or for which token: what a rotation of the keys moves."""
+
+    kind: Kind
+    blind: BlindIndex
+    person_no: PersonNo
+    token: bytes | None = None  # its 128 bits
+
+    def __repr__(self) -> str:
+        return "[pii]"
 
 
 @dataclass(frozen=True, slots=True)

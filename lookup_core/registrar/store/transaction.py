@@ -11,24 +11,29 @@ from datetime import datetime
 import asyncpg
 
 from lookup_core.domain.audit_entry import COLUMNS, AuditEntry, new_salt
+from lookup_core.domain.blind import LiveVersions
 from lookup_core.domain.bst import Token
 from lookup_core.domain.chain import Digest
-from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision
+from lookup_core.domain.ids import BlindIndex, ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision
 from lookup_core.domain.lookup_segment import SealedSegment
 from lookup_core.domain.pairwise import TokenKind
 from lookup_core.kernel.errors import AuditUnavailable
+from lookup_core.registrar.blind_in_use import BlindInUse
 from lookup_core.registrar.people.identifiers import Identifier
 from lookup_core.registrar.people.which import Holding
 from lookup_core.registrar.store import reading
 from lookup_core.registrar.store.faults import NOT_NOW, log
 from lookup_core.registrar.store.pool import QUERIES, Connection
+from lookup_core.registrar.store.port import Moved
 from lookup_core.registrar.store.reading import PII_COLUMNS
 from lookup_core.registrar.store.rotating import RotationStatements
 from lookup_core.registrar.store.rows import (
     AuditLine,
+    Binding,
     Disclosed,
     Head,
     HeldExclusion,
+    HeldForm,
     HeldKey,
     HeldOperator,
     KeptAnswer,
@@ -54,16 +59,21 @@ class PostgresTransaction(RotationStatements):
         connection: Connection,
         progress: Progress,
         *,
-        key_version: int,
+        blind: BlindInUse,
         notify: bool,
         now: Callable[[], datetime],
     ) -> None:
         self._connection = connection
         self._progress = progress
-        self._key_version = key_version
+        self._blind = blind
+        self._live = blind.live
         self._notify = notify
         self._now = now
         self._lines: list[AuditLine] = []
+
+    @property
+    def live(self) -> LiveVersions:
+        return self._live
 
     async def answer_to(self, request_id: RequestId) -> KeptAnswer | None:
         self._progress.is_open = True  # whoever holds this lock may be committing the same request
@@ -75,11 +85,15 @@ class PostgresTransaction(RotationStatements):
     # -- people
 
     async def lock_identifiers(self, identifiers: Collection[Identifier]) -> None:
-        await self._lock({_lock_number(each.kind.encode(), each.blind) for each in identifiers})
+        version = (
+            self._live.oldest
+        )  # a form that everybody in this phase of a rotation can make (SAFETY.md 22)
+        await self._lock({_lock_number(each.kind.encode(), each.under(version)) for each in identifiers})
 
     async def holdings(self, identifiers: Collection[Identifier]) -> Sequence[Holding]:
-        rows = await self._connection.fetch(QUERIES["holdings"], *reading.by_column(identifiers))
-        return [reading.holding(row) for row in rows]
+        sought = reading.Sought(identifiers)
+        rows = await self._connection.fetch(QUERIES["holdings"], *sought.by_column())
+        return [sought.holding(row) for row in rows]
 
     async def lock_people(self, numbers: Collection[PersonNo]) -> Mapping[PersonNo, Person]:
         if not numbers:
@@ -92,10 +106,12 @@ class PostgresTransaction(RotationStatements):
         rows = await self._connection.fetch(QUERIES["new_people"], count)
         return [PersonNo(row["person_no"]) for row in rows]
 
-    async def bind(self, bindings: Sequence[tuple[PersonNo, Identifier]]) -> None:
-        kinds, blinds = reading.by_column(identifier for _, identifier in bindings)
-        numbers = [number for number, _ in bindings]
-        await self._connection.execute(QUERIES["bind"], numbers, kinds, blinds, self._key_version)
+    async def bind(self, bindings: Sequence[Binding]) -> None:
+        columns = zip(
+            *((each.person_no, each.identifier.kind, each.blind, each.version) for each in bindings),
+            strict=True,
+        )
+        await self._connection.execute(QUERIES["bind"], *columns)
 
     async def insert_tokens(self, minted: Sequence[Minted]) -> Collection[Token]:
         rows = await self._connection.fetch(
@@ -110,10 +126,15 @@ class PostgresTransaction(RotationStatements):
         )
         raw = {row["token"] for row in rows}
         taken = {each.token for each in minted if each.token.raw in raw}
-        mapped = [(each.token.raw, one) for each in minted if each.token in taken for one in each.identifiers]
-        kinds, blinds = reading.by_column(one for _, one in mapped)
-        tokens = [token for token, _ in mapped]
-        await self._connection.execute(QUERIES["map_tokens"], tokens, kinds, blinds, self._key_version)
+        newest = self._live.newest
+        mapped = [
+            (each.token.raw, one.kind, *one.to_map(newest))
+            for each in minted
+            if each.token in taken
+            for one in each.identifiers
+        ]
+        if mapped:
+            await self._connection.execute(QUERIES["map_tokens"], *zip(*mapped, strict=True))
         return taken
 
     async def disclose(self, tokens: Collection[Token], operator_id: OperatorId) -> Mapping[Token, Disclosed]:
@@ -200,6 +221,48 @@ class PostgresTransaction(RotationStatements):
     async def revoke_key(self, key_id: KeyId) -> None:
         await self._connection.execute(QUERIES["revoke_key"], key_id)
 
+    # -- a rotation of the blind index
+
+    async def become_mover(self) -> bool:
+        return bool(await self._connection.fetchval(QUERIES["become_mover"]))
+
+    async def older_identifiers(self, after: PersonNo, count: int) -> Sequence[HeldForm]:
+        rows = await self._connection.fetch(QUERIES["older_identifiers"], self._live.oldest, after, count)
+        return [reading.held_form(row) for row in rows]
+
+    async def lock_forms(self, forms: Collection[HeldForm]) -> Sequence[HeldForm]:
+        await self._lock({_lock_number(each.kind.encode(), each.blind) for each in forms})
+        rows = await self._connection.fetch(
+            QUERIES["held_in_forms"], [each.kind for each in forms], [each.blind for each in forms]
+        )
+        return [reading.held_form(row) for row in rows]
+
+    async def older_mappings(self, numbers: Collection[PersonNo]) -> Sequence[HeldForm]:
+        rows = await self._connection.fetch(QUERIES["older_mappings"], list(numbers), self._live.oldest)
+        return [reading.held_form(row, row["token"]) for row in rows]
+
+    async def put_newer_forms(self, moved: Sequence[tuple[HeldForm, BlindIndex]]) -> None:
+        version = self._live.newest
+        for query, rows in (
+            ("rewrap_identifiers", [each for each in moved if each[0].token is None]),
+            ("rewrap_mappings", [each for each in moved if each[0].token is not None]),
+        ):
+            if rows:
+                columns = zip(
+                    *((old.token or old.person_no, old.kind, old.blind, new) for old, new in rows),
+                    strict=True,
+                )
+                await self._connection.execute(QUERIES[query], *columns, version)
+
+    async def has_older(self) -> bool:
+        return bool(await self._connection.fetchval(QUERIES["has_older"], self._live.newest))
+
+    async def announce_version(self, version: int, check: bytes) -> None:
+        await self._connection.execute(QUERIES["announce_version"], version, check)
+
+    async def finish_version(self, version: int) -> None:
+        await self._connection.execute(QUERIES["finish_version"], version)
+
     # -- the lookup log
 
     async def take_unsealed(self, count: int) -> Sequence[SealedSegment]:
@@ -215,7 +278,14 @@ class PostgresTransaction(RotationStatements):
         row = await self._connection.fetchrow(QUERIES["take_counter"])
         if row is None:
             raise LookupError("the register has no head: it was never founded")
+        self.refuse_other_versions(reading.live_versions(row))
         return Head(Revision(row["revision"]), Digest(row["digest"]))
+
+    def refuse_other_versions(self, live: LiveVersions) -> None:
+        """Raise Moved where this transaction was prepared for another phase of a rotation (SAFETY.md 22)."""
+        self._blind.see(live)
+        if live != self._live:
+            raise Moved
 
     async def record(self, revised: Revised) -> None:
         event = revised.event

@@ -56,7 +56,7 @@ async def entered(connection, count, **chosen):
 
 
 async def snapshot(database):
-    feed = PostgresFeed(database.replica_url, key_version=RING.blind_version, notify=False)
+    feed = PostgresFeed(database.replica_url, keys=RING.blind, notify=False)
     try:
         return await feed.load()
     finally:

@@ -194,7 +194,7 @@ async def test_a_grant_that_no_standby_confirmed_is_no_grant(
     ) as postgres:
         migrate(postgres.url())
         await found(postgres.url(), ring, [key])
-        feed = feed_class(postgres.url(), key_version=1, notify=False)
+        feed = feed_class(postgres.url(), keys=ring.blind, notify=False)
         replica_id = ReplicaId(uuid4())
         await feed.enrol(replica_id)
         position = (await feed.load()).position

@@ -20,7 +20,7 @@ from tests.support.waiting import until
 
 @pytest.fixture
 async def feed(database: Database, register: RegisterWriter) -> AsyncIterator[PostgresFeed]:
-    made = PostgresFeed(database.replica_url, key_version=1)
+    made = PostgresFeed(database.replica_url, keys=register.ring.blind)
     yield made
     await made.close()
 
@@ -125,7 +125,7 @@ async def test_listening_begins_again_when_its_connection_is_lost(
 async def test_without_notify_there_is_no_second_connection(
     database: Database, register: RegisterWriter
 ) -> None:
-    feed = PostgresFeed(database.replica_url, key_version=1, notify=False)
+    feed = PostgresFeed(database.replica_url, keys=register.ring.blind, notify=False)
     replica_id, position = await enrolled(feed)
     await feed.grant(replica_id, position)
     assert await backends(register, "nser replica listens") == []

@@ -171,7 +171,7 @@ async def test_a_damaged_file_is_not_used(site: Site) -> None:
         whole[:-1],
     ):
         site.path.write_bytes(damaged)
-        file = SnapshotFile(site.path, key=site.ring.replica_keys().snapshot, key_version=1)
+        file = SnapshotFile(site.path, key=site.ring.replica_keys().snapshot, keys=site.ring.blind)
         assert file.position() is None or await file.load() is None
         assert file.refused == 1
     await refused(site)
@@ -179,14 +179,14 @@ async def test_a_damaged_file_is_not_used(site: Site) -> None:
 
 async def test_a_file_of_other_keys_is_not_used(site: Site) -> None:
     await site.leave_a_file()
-    other = SnapshotFile(site.path, key=KeyRing.create().replica_keys().snapshot, key_version=1)
+    other = SnapshotFile(site.path, key=KeyRing.create().replica_keys().snapshot, keys=site.ring.blind)
     assert other.position() is None
     assert other.refused == 1
     keys = site.ring.replica_keys()
-    assert SnapshotFile(site.path, key=keys.snapshot, key_version=1).position() is not None
-    newer = replace(keys, blind=BlindKeys(2, keys.blind.phone, keys.blind.document))
-    assert newer.snapshot != keys.snapshot
-    assert SnapshotFile(site.path, key=keys.snapshot, key_version=2).position() is None
+    assert SnapshotFile(site.path, key=keys.snapshot, keys=site.ring.blind).position() is not None
+    rotated = replace(keys, blind=BlindKeys(2, b"P" * 32, b"D" * 32, before=keys.blind))
+    assert rotated.snapshot == keys.snapshot, "a rotation leaves the file: it says what it holds"
+    assert SnapshotFile(site.path, key=keys.snapshot, keys=rotated.blind).position() is not None
 
 
 async def test_a_file_of_another_store_is_not_used(site: Site) -> None:
@@ -254,7 +254,7 @@ async def test_what_cannot_be_written_is_told_and_changes_no_answer(site: Site) 
 def test_a_place_where_no_file_can_be_is_refused_at_the_start(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none" / "snapshot"):
         with pytest.raises(SettingsRefused, match="NSER_REPLICA_SNAPSHOT_FILE"):
-            SnapshotFile(path, key=b"k" * 32, key_version=1)
+            SnapshotFile(path, key=b"k" * 32, keys=KeyRing.create().blind)
 
 
 KEEPS_WRITING = """
@@ -268,7 +268,7 @@ for revision in range(1, 1_000_000):
     for who in range(1, 3000) if revision == 1 else [3000 + revision]:
         change.statements.add().person.CopyFrom(feed_pb2.PersonStated(person_no=who, phones=[who.to_bytes(16)]))
     index.apply(revision, change.SerializeToString())
-    Picture(index).write(Path(sys.argv[1]), key=b"k" * 32, digest=b"d" * 32, key_version=1)
+    Picture(index).write(Path(sys.argv[1]), key=b"k" * 32, digest=b"d" * 32)
     if revision == 2:
         print("writes", flush=True)
 """

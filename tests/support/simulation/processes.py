@@ -10,11 +10,12 @@ from random import Random
 from typing import TypeVar
 
 from lookup_core._dataplane import Index
+from lookup_core.domain.blind import BlindKeys
 from lookup_core.domain.ids import ReplicaId, RequestId, Revision
 from lookup_core.domain.lease import LEASE_NS
 from lookup_core.registrar.grants import Reading, ReadingLost, ReplicaRow
-from lookup_core.replica.feed import FeedLost, Position, Read, Snapshot
-from tests.support.simulation.store import STORE, ModelStore, Row, State, known, stated
+from lookup_core.replica.feed import FeedLost, Position, Read, Snapshot, refuse_lacking
+from tests.support.simulation.store import BLIND, STORE, ModelStore, Row, State, known, stated
 
 Result = TypeVar("Result")
 
@@ -98,9 +99,10 @@ class Connection:
 class ModelFeed:
     """The replica's feed over the modelled store."""
 
-    def __init__(self, network: Network, process: Frozen) -> None:
+    def __init__(self, network: Network, process: Frozen, keys: BlindKeys = BLIND[1]) -> None:
         self.network = network
         self.process = process
+        self.keys = keys
         self.connection: Connection | None = None
         self._wake = asyncio.Event()
         network.store.wake.append(self._wake.set)
@@ -122,18 +124,22 @@ class ModelFeed:
     async def load(self) -> Snapshot:
         state = await self.call(lambda: self.store.state)
         await self.process.sleep(self.network.delay())
+        refuse_lacking(self.keys, state.live)
         return self.snapshot(state, state)
 
     def snapshot(self, head: State, people: State) -> Snapshot:
         """Head and people of one state; a broken load gives two different ones."""
         index = Index(STORE.bytes)
+        index.put_live_versions(people.live.oldest, people.live.newest)
         for number, exclusions in people.exclusions.items():
+            version = people.versions[number]
             for exclusion in exclusions:
-                index.apply(head.head.revision, stated(number, exclusion, excludes=True).SerializeToString())
+                change = stated(number, exclusion, excludes=True, version=version)
+                index.apply(head.head.revision, change.SerializeToString())
             if not exclusions:
-                index.apply(head.head.revision, known(number).SerializeToString())
+                index.apply(head.head.revision, known(number, version=version).SerializeToString())
         index.stamp(head.head.revision)
-        return Snapshot(head.head, 1, index)
+        return Snapshot(head.head, index)
 
     async def enrol(self, replica_id: ReplicaId) -> None:
         await self.call(lambda: self.put(replica_id, Row(Revision(0))))
@@ -143,7 +149,8 @@ class ModelFeed:
 
     def granted(self, replica_id: ReplicaId, position: Position) -> bool:
         row = self.store.state.replicas.get(replica_id)
-        if row is None or row.released or not self.store.state.has(position):
+        state = self.store.state
+        if row is None or row.released or not state.has(position) or not self.has_keys(state):
             return False
         until = asyncio.get_running_loop().time() + LEASE_NS / 1e9
         self.put(
@@ -151,6 +158,10 @@ class ModelFeed:
             replace(row, applied=position.revision, grant_no=row.grant_no + 1, granted_until=until),
         )
         return True
+
+    def has_keys(self, state: State) -> bool:
+        """Whether the replica has the newest key of the register (SAFETY.md 22)."""
+        return state.live.newest <= self.keys.version
 
     def put(self, replica_id: ReplicaId, row: Row) -> None:
         """Write a row; the standby does not have it yet, which is worse than what a deployment does."""
@@ -166,6 +177,7 @@ class ModelFeed:
         return Read(
             head=state.head,
             timeline=str(state.timeline),
+            live=state.live,
             known_digest=known,
             enrolled=row is not None and not row.released,
             changes=state.changes[position.revision + 1 :][:PAGE],

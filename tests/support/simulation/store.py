@@ -7,13 +7,16 @@ cancelled). A failover continues from what the standby has, on a new timeline.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from lookup_core.domain import chain
+from lookup_core.domain.blind import BlindKeys, LiveVersions, blind_phone
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import BlindIndex, PersonNo, ReplicaId, RequestId, Revision, StoreId
+from lookup_core.domain.phone import parse_phone
 from lookup_core.replica.feed import ChangeRow, Position
 from nser.feed.v1 import feed_pb2
 
@@ -21,6 +24,22 @@ FEED_KEY = b"k" * 32
 STORE = StoreId(UUID(int=1))
 EXCLUSION = UUID(int=2).bytes
 """The one exclusion that a modelled person has."""
+MOST_VERSIONS = 4
+"""Of the blind keys: as many as a modelled register ever has."""
+
+
+def _chain() -> dict[int, BlindKeys]:
+    keys: dict[int, BlindKeys] = {}
+    for version in range(1, MOST_VERSIONS + 1):
+        keys[version] = BlindKeys(version, bytes([version]) * 32, bytes([99]) * 32, keys.get(version - 1))
+    return keys
+
+
+BLIND = _chain()
+
+
+def live_of(oldest: int, newest: int) -> LiveVersions:
+    return LiveVersions(oldest, newest, BLIND[newest].check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,8 @@ class State:
     requests: Mapping[RequestId, Revision] = field(default_factory=dict)
     replicas: Mapping[ReplicaId, Row] = field(default_factory=dict)
     exclusions: Mapping[PersonNo, frozenset[bytes]] = field(default_factory=dict)
+    live: LiveVersions = field(default_factory=lambda: live_of(1, 1))
+    versions: Mapping[PersonNo, int] = field(default_factory=dict)  # in whose form a person's phone is held
     timeline: int = 1
     audit_lines: int = 0
 
@@ -56,24 +77,32 @@ class State:
         )
 
 
-def phone_of(person_no: PersonNo) -> BlindIndex:
-    """The blind index of the one phone of a modelled person."""
-    return BlindIndex(person_no.to_bytes(16, "big"))
+def number_of(person_no: PersonNo) -> str:
+    """The one phone of a modelled person."""
+    return f"0712{person_no:06}"
 
 
-def known(person_no: PersonNo) -> feed_pb2.Change:
-    """The change that states a person without an exclusion."""
-    person = feed_pb2.PersonStated(person_no=person_no, phones=[phone_of(person_no)])
-    return feed_pb2.Change(statements=[feed_pb2.Statement(person=person)])
+@functools.cache
+def phone_of(person_no: PersonNo, version: int = 1) -> BlindIndex:
+    """Its blind index."""
+    return blind_phone(BLIND[version], parse_phone(number_of(person_no)))
 
 
-def stated(person_no: PersonNo, exclusion: bytes, *, excludes: bool) -> feed_pb2.Change:
+def _person(person_no: PersonNo, version: int) -> feed_pb2.Statement:
+    phones = [phone_of(person_no, version)] if version else []
+    return feed_pb2.Statement(person=feed_pb2.PersonStated(person_no=person_no, phones=phones))
+
+
+def known(*people: PersonNo, version: int = 1) -> feed_pb2.Change:
+    """The change that states people, and nothing of their exclusions. Version 0: without their phones."""
+    return feed_pb2.Change(statements=[_person(person_no, version) for person_no in people])
+
+
+def stated(person_no: PersonNo, exclusion: bytes, *, excludes: bool, version: int = 1) -> feed_pb2.Change:
     """The change that enters or releases one exclusion of a person."""
     return feed_pb2.Change(
         statements=[
-            feed_pb2.Statement(
-                person=feed_pb2.PersonStated(person_no=person_no, phones=[phone_of(person_no)])
-            ),
+            _person(person_no, version),
             feed_pb2.Statement(
                 exclusion=feed_pb2.ExclusionStated(
                     exclusion_id=exclusion, person_no=person_no, excludes=excludes
@@ -108,20 +137,53 @@ class ModelStore:
         self.standby = self.state
 
     def with_change(
-        self, request_id: RequestId, person_no: PersonNo, exclusion: bytes, *, excludes: bool
+        self,
+        request_id: RequestId,
+        person_no: PersonNo,
+        exclusion: bytes,
+        *,
+        excludes: bool,
+        version: int = 1,
     ) -> State:
-        """The state after one more change, which takes the next dense revision."""
-        state = self.state
-        revision = Revision(state.head.revision + 1)
-        statements = stated(person_no, exclusion, excludes=excludes).SerializeToString()
-        digest = chain.extended(FEED_KEY, state.head.digest, revision, statements)
+        """The state after one more change. A new phone is held in the form of `version`; a known one as it is."""
+        version = self.state.versions.get(person_no, version)
+        state = self.extended(stated(person_no, exclusion, excludes=excludes, version=version))
         one, before = frozenset((exclusion,)), state.exclusions.get(person_no, frozenset())
         return replace(
             state,
-            changes=(*state.changes, ChangeRow(revision, statements, digest)),
-            requests={**state.requests, request_id: revision},
+            requests={**state.requests, request_id: state.head.revision},
             exclusions={**state.exclusions, person_no: before | one if excludes else before - one},
+            versions={**state.versions, person_no: version},
         )
+
+    def extended(self, change: feed_pb2.Change) -> State:
+        """The state with one change more, which takes the next dense revision."""
+        state = self.state
+        revision = Revision(state.head.revision + 1)
+        statements = change.SerializeToString()
+        digest = chain.extended(FEED_KEY, state.head.digest, revision, statements)
+        return replace(state, changes=(*state.changes, ChangeRow(revision, statements, digest)))
+
+    def with_phase(self, live: LiveVersions) -> State:
+        """The state after the next phase of a rotation."""
+        phase = feed_pb2.BLIND_KEY_PHASE_ANNOUNCED if live.is_rotation else feed_pb2.BLIND_KEY_PHASE_FINISHED
+        about = feed_pb2.BlindKeyStated(version=live.newest, phase=phase, check=live.check)
+        change = feed_pb2.Change(statements=[feed_pb2.Statement(blind_key=about)])
+        return replace(self.extended(change), live=live)
+
+    def with_moved(self, people: Collection[PersonNo]) -> State:
+        """The state after some people were moved to the newest version."""
+        newest = self.state.live.newest
+        moved = dict.fromkeys(people, newest)
+        return replace(
+            self.extended(known(*people, version=newest)), versions={**self.state.versions, **moved}
+        )
+
+    @property
+    def older(self) -> list[PersonNo]:
+        """Who is held in an older form."""
+        newest = self.state.live.newest
+        return [person_no for person_no, version in self.state.versions.items() if version < newest]
 
     def restore(self, *, changes_lost: int) -> None:
         """An older backup takes the store's place under the same id: the last changes never happened."""
@@ -146,8 +208,8 @@ class ModelStore:
     def forge_release(self, person_no: PersonNo, exclusion: bytes) -> None:
         """Somebody who can write the table but has not the key appends a release to the feed."""
         revision = Revision(self.state.head.revision + 1)
-        forged = ChangeRow(
-            revision, stated(person_no, exclusion, excludes=False).SerializeToString(), Digest(b"f" * 32)
-        )
+        version = self.state.versions[person_no]
+        release = stated(person_no, exclusion, excludes=False, version=version)
+        forged = ChangeRow(revision, release.SerializeToString(), Digest(b"f" * 32))
         self.state = replace(self.state, changes=(*self.state.changes, forged))
         self.replicate()

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from uuid import UUID
 
-from lookup_core._dataplane import Index, Lease
+from lookup_core._dataplane import Decision, Index, Lease, Refusal
+from lookup_core.domain.blind import BlindKeys, LiveVersions
 from lookup_core.domain.ids import PersonNo, ReplicaId, RequestId, Revision
 from lookup_core.domain.outcome import Outcome
 from lookup_core.registrar.grants import Grants
 from lookup_core.replica.follower import Follower
 from lookup_core.replica.highwater import HighWater
+from lookup_core.replica.keys_file import native_of
 from tests.support.history import History
 from tests.support.simulation.loop import run_virtual
 from tests.support.simulation.processes import Frozen, ModelFeed, ModelReadings, Network
 from tests.support.simulation.saved import ModelFile
-from tests.support.simulation.store import EXCLUSION, FEED_KEY, ModelStore, phone_of
+from tests.support.simulation.store import (
+    BLIND,
+    EXCLUSION,
+    FEED_KEY,
+    MOST_VERSIONS,
+    ModelStore,
+    State,
+    live_of,
+    number_of,
+)
 
 ACK_TIMEOUT_S = 5.0
 SWEEP_NS = 3_000_000_000
@@ -47,6 +58,8 @@ class Climate:
     fail_over: float = 1
     restore: float = 0  # an old backup: acknowledged exclusions are gone from the store
     forge: float = 0  # a release written straight into the table
+    distribute: float = 0  # one replica gets every key of the blind index there is
+    rotate: float = 0  # the next step of a rotation: an announcement, some people moved, the end
     write_file: float = 0  # a replica writes its snapshot file, from which it starts again
     wakes: float = 0.7  # share of NOTIFYs that arrive
     loss: float = 0.03  # share of messages lost, each way
@@ -68,6 +81,7 @@ class Parts:
     feed: type[ModelFeed] = ModelFeed
     readings: type[ModelReadings] = ModelReadings
     registrar: type[Registrar] | None = None
+    replica: type[Replica] | None = None
     sweeper: Callable[[Registrar], dict[ReplicaId, int]] = lambda registrar: registrar.grants.abandoned(
         SWEEP_NS
     )
@@ -84,13 +98,15 @@ class Replica:
         # These outlive the process.
         self.highwater = before.highwater if before else HighWater()
         self.file = before.file if before else ModelFile()
-        feed = world.parts.feed(world.network, self.process)
+        keys = before.follower.keys if before else BLIND[world.most_distributed]
+        self.native = native_of(keys)
+        feed = world.parts.feed(world.network, self.process, keys)
         self.follower = world.parts.follower(
             feed,
             self.lease,
             self.process,
             feed_key=FEED_KEY,
-            key_version=1,
+            keys=keys,
             highwater=self.highwater,
             new_id=lambda: ReplicaId(world.new_uuid()),
             serve=self.serve,
@@ -106,8 +122,23 @@ class Replica:
         if self.index is None:
             return False
         self.lease.set_clock(self.process.boottime_ns())
-        decision = self.index.check(self.lease, phone=phone_of(person_no))
+        try:
+            decision = self.decision(self.index, person_no)
+        except Refusal:
+            return False  # REGISTER_STALE: a key is lacking
         return decision.outcome == Outcome.NOT_EXCLUDED
+
+    def decision(self, index: Index, person_no: PersonNo) -> Decision:
+        return index.check_named(self.lease, self.native, phone=number_of(person_no))
+
+    def get_keys(self, keys: BlindKeys) -> None:
+        """The file with its keys was replaced: as `lookup_core.replica.keys_file` takes it on."""
+        for version in range(self.follower.keys.version + 1, keys.version + 1):
+            self.native.add(keys.of(version).phone, keys.of(version).document)
+        if keys.version < self.follower.keys.version:
+            return
+        self.follower.keys = keys
+        self.follower.feed.keys = keys  # type: ignore[attr-defined]
 
     def kill(self) -> None:
         self.task.cancel()
@@ -120,6 +151,7 @@ class Registrar:
         self.world = world
         self.process = Frozen(world.random)
         self.grants = world.parts.grants(world.parts.readings(world.network, self.process), self.process)
+        self.live = world.store.state.live  # as last seen: what a transaction is prepared by
         self.task = world.spawn(self.grants.run())
 
     def kill(self) -> None:
@@ -129,7 +161,8 @@ class Registrar:
         """Enter an exclusion once, and acknowledge it. Raises InDoubt."""
         earlier = await self.call(lambda: self.world.store.state.requests.get(request_id))
         if earlier is None:
-            revision = await self.call(lambda: self.commit(request_id, person_no, excludes=True))
+            live = await self.prepared()
+            revision = await self.call(lambda: self.commit(request_id, person_no, live, excludes=True))
         else:
             revision = earlier
             await self.call(self.audit_retry)  # SAFETY.md 9
@@ -138,7 +171,18 @@ class Registrar:
         return revision
 
     async def release(self, request_id: RequestId, person_no: PersonNo) -> None:
-        await self.call(lambda: self.commit(request_id, person_no, excludes=False))
+        live = await self.prepared()
+        await self.call(lambda: self.commit(request_id, person_no, live, excludes=False))
+
+    async def prepared(self) -> LiveVersions:
+        """The versions that a transaction takes for live before it has the counter."""
+        return self.live
+
+    def refuse_other_versions(self, prepared: LiveVersions) -> None:
+        """Under the counter's lock: the transaction is begun anew where a phase has passed (SAFETY.md 22)."""
+        self.live = self.world.store.state.live
+        if prepared != self.live:
+            raise InDoubt
 
     async def acknowledge(self, revision: Revision, request_id: RequestId) -> None:
         try:
@@ -147,12 +191,17 @@ class Registrar:
         except TimeoutError as late:
             raise InDoubt from late
 
-    def commit(self, request_id: RequestId, person_no: PersonNo, *, excludes: bool) -> Revision:
+    def commit(
+        self, request_id: RequestId, person_no: PersonNo, live: LiveVersions, *, excludes: bool
+    ) -> Revision:
         """One transaction that commits synchronously: the standby has it before anybody sees it."""
         store = self.world.store
         if (earlier := store.state.requests.get(request_id)) is not None:
             return earlier
-        store.write(store.with_change(request_id, person_no, EXCLUSION, excludes=excludes))
+        self.refuse_other_versions(live)
+        store.write(
+            store.with_change(request_id, person_no, EXCLUSION, excludes=excludes, version=live.newest)
+        )
         if self.world.random.random() < self.world.climate.cancelled_syncs:
             return self.commit_not_replicated()
         store.replicate()
@@ -161,6 +210,28 @@ class Registrar:
     def commit_not_replicated(self) -> Revision:
         """The wait for the standby was cancelled: visible, not replicated, and a failure (SAFETY.md 11)."""
         raise InDoubt
+
+    # -- a rotation of the blind index
+
+    async def rotate(self) -> None:
+        """Its next step, in one transaction that commits synchronously."""
+        await self.call(self.next_step)
+        self.world.wake()
+
+    def next_step(self) -> None:
+        store = self.world.store
+        live = store.state.live
+        if live.is_rotation and (left := store.older):
+            for state in self.moves(left[: self.world.random.randrange(1, 4)]):
+                store.write(state())
+        elif live.is_rotation or live.newest < MOST_VERSIONS:
+            newest = live.newest + (not live.is_rotation)
+            store.write(store.with_phase(live_of(live.newest, newest)))
+        store.replicate()
+
+    def moves(self, people: Collection[PersonNo]) -> Sequence[Callable[[], State]]:
+        """The changes by which people are moved: one."""
+        return [lambda: self.world.store.with_moved(people)]
 
     def audit_retry(self) -> None:
         """The retry's own synchronous commit: once the standby has it, it has everything before it."""
@@ -202,6 +273,7 @@ class World:
         self.history = History()
         self.people: list[PersonNo] = []
         self.acknowledged: list[PersonNo] = []
+        self.most_distributed = 1  # the version of the blind keys that a new replica gets
         self.tasks: list[asyncio.Task[None]] = []  # kept, so that none is collected while it waits
 
     def run(self) -> History:
@@ -224,7 +296,7 @@ class World:
 
     async def _play(self) -> History:
         self.registrar = (self.parts.registrar or Registrar)(self)
-        self.replicas = [Replica(self, f"replica {number}") for number in range(self.replicas_at_start)]
+        self.replicas = [self._replica(f"replica {number}") for number in range(self.replicas_at_start)]
         checking = self.spawn(self._keep_checking())
         self.spawn(self._keep_replicating())
         clients: list[asyncio.Task[None]] = []
@@ -285,10 +357,26 @@ class World:
     def _restart_replica(self) -> None:
         place = self.random.randrange(len(self.replicas))
         self.replicas[place].kill()
-        self.replicas[place] = Replica(self, self.replicas[place].name, self.replicas[place])
+        self.replicas[place] = self._replica(self.replicas[place].name, self.replicas[place])
 
     def _add_replica(self) -> None:
-        self.replicas.append(Replica(self, f"replica {len(self.replicas)}"))
+        self.replicas.append(self._replica(f"replica {len(self.replicas)}"))
+
+    def _replica(self, name: str, before: Replica | None = None) -> Replica:
+        return (self.parts.replica or Replica)(self, name, before)
+
+    def _distribute(self) -> None:
+        self.most_distributed = min(self.store.state.live.newest + 1, MOST_VERSIONS)
+        self.random.choice(self.replicas).get_keys(BLIND[self.most_distributed])
+
+    def _rotate(self) -> Begun:
+        return self._try_rotate()
+
+    async def _try_rotate(self) -> None:
+        try:
+            await self.registrar.rotate()
+        except InDoubt:
+            pass  # it goes on with the next step
 
     def _sweep(self) -> None:
         self.registrar.sweep()

@@ -10,16 +10,17 @@ from uuid import UUID
 import pytest
 
 from lookup_core._dataplane import Lease
+from lookup_core.domain.blind import BlindKeys
 from lookup_core.domain.chain import Digest
 from lookup_core.domain.ids import PersonNo, ReplicaId, RequestId, Revision, StoreId
 from lookup_core.kernel.errors import SettingsRefused
-from lookup_core.replica.feed import ChangeRow, Position
+from lookup_core.replica.feed import ChangeRow, KeyLacking, Position
 from lookup_core.replica.follower import FeedBroken, Follower, Phase
 from lookup_core.replica.highwater import HighWater, StoreBehind
 from tests.support import broken
 from tests.support.simulation.loop import run_virtual
 from tests.support.simulation.processes import Frozen, ModelFeed, Network
-from tests.support.simulation.store import FEED_KEY, ModelStore
+from tests.support.simulation.store import BLIND, FEED_KEY, ModelStore, live_of
 
 WANJIKU = PersonNo(1)
 
@@ -34,7 +35,7 @@ class Still(Network):
 class Desk:
     """One follower over a modelled store."""
 
-    def __init__(self, follower: type[Follower] = Follower, key_version: int = 1) -> None:
+    def __init__(self, follower: type[Follower] = Follower) -> None:
         random = Random(1)
         self.random = random
         self.store = ModelStore()
@@ -46,7 +47,7 @@ class Desk:
             self.lease,
             self.process,
             feed_key=FEED_KEY,
-            key_version=key_version,
+            keys=BLIND[1],
             highwater=self.highwater,
             new_id=lambda: ReplicaId(self.uuid()),
             serve=lambda index: None,
@@ -141,13 +142,50 @@ def test_a_broken_feed_closes_the_replica(fault: str) -> None:
     play(story)
 
 
-def test_a_replica_without_the_blind_key_closes() -> None:
+def test_a_replica_without_the_blind_key_reads_nobody() -> None:
     async def story(desk: Desk) -> None:
-        with pytest.raises(FeedBroken, match="key version"):
+        desk.store.write(desk.store.with_phase(live_of(1, 2)))
+        with pytest.raises(KeyLacking, match="lacks blind key version 2"):
             await desk.follower.load()
+        assert desk.follower.index is None
 
-    desk = Desk(key_version=2)
-    play(story, desk)
+    play(story)
+
+
+def test_a_replica_with_another_key_of_that_version_lacks_it() -> None:
+    """Two rotations that did not know of each other: by its own key it would find nobody who was moved."""
+
+    async def story(desk: Desk) -> None:
+        await desk.following()
+        other = BlindKeys(2, b"o" * 32, b"o" * 32, before=BLIND[1])
+        desk.follower.keys = desk.follower.feed.keys = other
+        desk.store.write(desk.store.with_phase(live_of(1, 2)))
+        with pytest.raises(KeyLacking, match="version 2"):
+            await desk.follower.poll()
+
+    play(story)
+
+
+def test_an_announcement_closes_a_replica_that_lacks_the_key_until_it_has_it() -> None:
+    async def story(desk: Desk) -> None:
+        desk.register()
+        await desk.following()
+        running = asyncio.ensure_future(desk.follower.run())
+        index, revision = desk.follower.index, desk.follower.position.revision
+        desk.store.write(desk.store.with_phase(live_of(1, 2)))
+        await asyncio.sleep(3)
+        assert (desk.follower.phase, desk.follower.lacking) == (Phase.CLOSED, 2)
+        assert not desk.is_live
+        assert index.revision == revision, "it still says who was excluded"
+        desk.follower.feed.keys = desk.follower.keys = BLIND[2]
+        await asyncio.sleep(3)
+        assert (desk.follower.phase, desk.follower.lacking) == (Phase.FOLLOWING, None)
+        assert desk.is_live
+        assert desk.follower.index is index, "nothing was wrong with it"
+        assert index.live_versions == (1, 2)
+        running.cancel()
+
+    play(story)
 
 
 async def halted_by(desk: Desk, loss: Callable[[Desk], None]) -> None:

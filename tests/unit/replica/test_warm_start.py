@@ -52,9 +52,8 @@ class Second(Desk):
         file: ModelFile,
         follower: type[Follower] = Follower,
         highwater: HighWater | None = None,
-        key_version: int = 1,
     ) -> None:
-        super().__init__(follower, key_version)
+        super().__init__(follower)
         self.store = first.store
         self.feed = LoadsCounted(self.follower.feed.network, self.process)  # type: ignore[attr-defined]
         self.feed.network.store = first.store

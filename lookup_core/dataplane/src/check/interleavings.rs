@@ -23,7 +23,7 @@ use crate::rules::Kept;
 const WANJIKU: u64 = 1;
 
 /// How many stores the writer has made when the check passes its first point, its second, and so on.
-type Schedule<'a> = &'a [usize];
+pub(super) type Schedule<'a> = &'a [usize];
 
 struct Race<'a> {
     schedule: Schedule<'a>,
@@ -49,7 +49,7 @@ impl Pauses for Race<'_> {
 }
 
 /// Every way to spread up to `steps` steps of the writer over `points` of a check, in order.
-fn every_schedule(points: usize, steps: usize, mut each: impl FnMut(Schedule)) {
+pub(super) fn every_schedule(points: usize, steps: usize, mut each: impl FnMut(Schedule)) {
     let mut schedule = vec![0; points];
     loop {
         each(&schedule);
@@ -66,10 +66,11 @@ const NOBODY: Subject = Subject {
     phone: None,
     document: None,
     token: Some(ByToken::Global([0xEE; 16])),
+    ..Subject::NOBODY
 };
 
 /// What a check by `R` says of the first of `subjects` in one race.
-fn said<R: Rules>(
+pub(super) fn said<R: Rules>(
     index: &Index,
     lease: &Lease,
     subjects: &[Subject],
@@ -85,7 +86,7 @@ fn said<R: Rules>(
     check_with::<R, _>(index, lease, subjects, &race)[0]
 }
 
-fn a_lease(now: u64) -> (Arc<AtomicU64>, Lease) {
+pub(super) fn a_lease(now: u64) -> (Arc<AtomicU64>, Lease) {
     let time = Arc::new(AtomicU64::new(now));
     let lease = Lease::new(Clock::Set(time.clone()));
     lease.arm(BootInstant(now));
@@ -112,7 +113,7 @@ fn an_index_of(phones: &[[u8; 16]]) -> Index {
 fn outcomes_of_a_lease_that_ends<R: Rules>() -> BTreeSet<String> {
     let subject = Subject {
         phone: Some(PHONE),
-        ..Subject::default()
+        ..Subject::NOBODY
     };
     let mut seen = outcomes_of_a_lease_that_ends_for::<R>(&[subject]);
     seen.extend(outcomes_of_a_lease_that_ends_for::<R>(&[subject, NOBODY]));
@@ -169,7 +170,7 @@ fn revisions_told_of_a_miss<F: consistency::Rules>() -> BTreeSet<u64> {
     let registered = stated(&[PHONE], &[], ONE, true);
     let subject = Subject {
         phone: Some(PHONE),
-        ..Subject::default()
+        ..Subject::NOBODY
     };
     let steps = {
         let index = Index::new([0; 16]);
@@ -198,6 +199,7 @@ const BOTH: Subject = Subject {
     phone: Some(PHONE),
     document: Some(DOCUMENT),
     token: None,
+    ..Subject::NOBODY
 };
 
 #[test]
@@ -234,7 +236,7 @@ fn without_the_second_look_of_rule_2_they_are_missed() {
 fn a_key_that_stays_leads_to_its_person_at_every_moment_though_nobody_looks_again() {
     let by_phone = Subject {
         phone: Some(PHONE),
-        ..Subject::default()
+        ..Subject::NOBODY
     };
     for phones in [&[PHONE][..], &[PHONE, OTHER_PHONE], &[OTHER_PHONE, PHONE]] {
         assert!(!outcomes_of_rebinding::<OneLook, Kept>(phones, &[by_phone]).contains(CLEARED));
@@ -252,7 +254,7 @@ fn a_pairwise_token_leads_to_its_person_by_number_whatever_keys_come_and_go() {
             },
             is_by_newest_key: true,
         }))),
-        ..Subject::default()
+        ..Subject::NOBODY
     };
     for subjects in [&[by_token][..], &[by_token, NOBODY]] {
         assert!(!outcomes_of_rebinding::<Kept, Kept>(&[OTHER_PHONE], subjects).contains(CLEARED));
@@ -276,7 +278,7 @@ fn an_index_that_moves_under_every_look_decides_nothing() {
     };
     let subject = Subject {
         phone: Some(PHONE),
-        ..Subject::default()
+        ..Subject::NOBODY
     };
     for subjects in [&[subject][..], &[subject, NOBODY]] {
         let decision = said::<Kept>(&index, &lease, subjects, &schedule, &mut restless);
@@ -298,7 +300,7 @@ fn outcome_of_a_release<W: Rules>() -> Outcome {
         &lease,
         &Subject {
             phone: Some(PHONE),
-            ..Subject::default()
+            ..Subject::NOBODY
         },
     )
     .outcome
@@ -319,11 +321,11 @@ fn an_unknown_token_clears_nobody_and_without_rule_24_it_does() {
     let (index, (_, lease)) = (Index::new([0; 16]), a_lease(1_000));
     let subject = Subject {
         token: Some(ByToken::Global(TOKEN)),
-        ..Subject::default()
+        ..Subject::NOBODY
     };
     let noise = Subject {
         token: Some(ByToken::Pairwise(None)),
-        ..Subject::default()
+        ..Subject::NOBODY
     };
     for subject in [subject, noise] {
         assert_eq!(check::<Kept>(&index, &lease, &subject).outcome, Outcome::Indeterminate);

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use smallvec::SmallVec;
 
 use super::{Basis, ByToken, Found, Indeterminate, Pauses, Subject, Told};
+use crate::identity::LiveVersions;
 use crate::index::Index;
 use crate::pairwise::{Holder, Opened};
 use crate::people::{Key, Kind, People, Person};
@@ -15,6 +16,7 @@ use crate::table::View;
 /// What one look-up sees, or several.
 pub(super) struct Sight<'a, P> {
     people: &'a People,
+    live: LiveVersions,
     tables: [View<'a>; 3],
     pauses: &'a P,
 }
@@ -24,6 +26,7 @@ impl<'a, P: Pauses> Sight<'a, P> {
     pub(super) fn of(index: &'a Index, pauses: &'a P) -> Self {
         Self {
             people: &index.people,
+            live: index.live_versions(),
             tables: Kind::ALL.map(|kind| index.table(kind).view()),
             pauses,
         }
@@ -40,7 +43,9 @@ impl<'a, P: Pauses> Sight<'a, P> {
             let kinds = |subject: &Subject| {
                 [
                     (Kind::Document, subject.document),
+                    (Kind::Document, subject.older.document),
                     (Kind::Phone, subject.phone),
+                    (Kind::Phone, subject.older.phone),
                     (Kind::Token, subject.token.and_then(global)),
                 ]
             };
@@ -66,21 +71,30 @@ impl<'a, P: Pauses> Sight<'a, P> {
         &self.tables[kind.place()]
     }
 
-    /// What the index holds about `subject`, in one look-up for each of its keys.
+    /// What the index holds about `subject`, in one look-up for each form of its keys.
     pub(super) fn look_up<R: Rules>(&self, subject: &Subject) -> Found {
         match subject.token {
             Some(ByToken::Global(token)) => return self.look_up_token::<R>(Key::from_le_bytes(token)),
             Some(ByToken::Pairwise(opened)) => return self.look_up_pairwise::<R>(opened),
             None => {}
         }
+        if !R::is_of_these_versions(subject, self.live) {
+            return Found {
+                reason: Some(Indeterminate::IndexMoving),
+                ..Found::default()
+            };
+        }
+        let older = R::older(subject);
         let mut asked = Asked::of(
-            subject.phone.map(Key::from_le_bytes),
-            subject.document.map(Key::from_le_bytes),
+            keys([subject.phone, older.phone]),
+            keys([subject.document, older.document]),
         );
-        if let Some(document) = asked.document {
+        // Both forms always, and not the older on a miss alone: of several holders of a phone, the excluded one may be
+        // held in either.
+        for document in asked.document.into_iter().flatten() {
             self.each(Kind::Document, document, |person| asked.document_holder(&person));
         }
-        if let Some(phone) = asked.phone {
+        for phone in asked.phone.into_iter().flatten() {
             self.each(Kind::Phone, phone, |person| asked.phone_holder(&person));
         }
         asked.found()
@@ -131,7 +145,8 @@ impl<'a, P: Pauses> Sight<'a, P> {
         // A document is one person's; a phone may be another's too, who is then in conflict with this one's document.
         let document = person.first(Kind::Document);
         for phone in person.keys(Kind::Phone) {
-            let mut asked = Asked::of(Some(phone), document);
+            // All holders of a phone hold it in one form: a rotation moves them together.
+            let mut asked = Asked::of([Some(phone), None], [document, None]);
             self.each(Kind::Phone, phone, |other| asked.phone_holder(&other));
             if let Some((basis, ..)) = asked.excluded {
                 return Found {
@@ -164,8 +179,8 @@ impl<'a, P: Pauses> Sight<'a, P> {
 /// What was asked, and who was found so far. Where several will do, the person number decides and not the order of a
 /// table, which no two replicas have in common.
 struct Asked {
-    phone: Option<Key>,
-    document: Option<Key>,
+    phone: [Option<Key>; 2],
+    document: [Option<Key>; 2],
     excluded: Option<(Basis, u64, Told)>,
     by_document: Option<(u64, Told)>,
     by_phone: Option<(u64, Told)>,
@@ -173,7 +188,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(phone: Option<Key>, document: Option<Key>) -> Self {
+    fn of(phone: [Option<Key>; 2], document: [Option<Key>; 2]) -> Self {
         Self {
             phone,
             document,
@@ -195,13 +210,17 @@ impl Asked {
     /// a conflict, reviewed and appealed by having the phone recorded as reassigned.
     fn phone_holder(&mut self, person: &Person) {
         let has_document = person.first(Kind::Document).is_some();
-        let basis = match self.document {
-            Some(document) if person.has(Kind::Document, document) => Basis::Document,
-            Some(_) if has_document => Basis::PhoneConflict,
-            _ => Basis::Phone,
+        let asks_for_one = self.document != [None; 2];
+        let mut documents = self.document.into_iter().flatten();
+        let basis = if documents.any(|document| person.has(Kind::Document, document)) {
+            Basis::Document
+        } else if asks_for_one && has_document {
+            Basis::PhoneConflict
+        } else {
+            Basis::Phone
         };
         self.weigh(basis, person);
-        if self.document.is_some() && has_document {
+        if asks_for_one && has_document {
             return; // the phone may be another's: what is known of its holder is not told
         }
         self.phone_is_shared |= self.by_phone.is_some_and(|(number, _)| number != person.number);
@@ -245,6 +264,10 @@ fn unknown<R: Rules>() -> Found {
         reason: R::of_unknown_token(),
         ..Found::default()
     }
+}
+
+fn keys(forms: [Option<[u8; 16]>; 2]) -> [Option<Key>; 2] {
+    forms.map(|form| form.map(Key::from_le_bytes))
 }
 
 fn told(person: &Person) -> Told {

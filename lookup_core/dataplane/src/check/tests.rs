@@ -80,14 +80,14 @@ impl Bench {
 fn phone(phone: [u8; 16]) -> Subject {
     Subject {
         phone: Some(phone),
-        ..Subject::default()
+        ..Subject::NOBODY
     }
 }
 
 fn document(document: [u8; 16]) -> Subject {
     Subject {
         document: Some(document),
-        ..Subject::default()
+        ..Subject::NOBODY
     }
 }
 
@@ -96,13 +96,14 @@ fn both(phone: [u8; 16], document: [u8; 16]) -> Subject {
         phone: Some(phone),
         document: Some(document),
         token: None,
+        ..Subject::NOBODY
     }
 }
 
 fn token(token: [u8; 16]) -> Subject {
     Subject {
         token: Some(ByToken::Global(token)),
-        ..Subject::default()
+        ..Subject::NOBODY
     }
 }
 
@@ -117,7 +118,7 @@ fn pairwise(number: u64, generation: u16) -> Subject {
 fn by_pairwise(opened: Option<Opened>) -> Subject {
     Subject {
         token: Some(ByToken::Pairwise(opened)),
-        ..Subject::default()
+        ..Subject::NOBODY
     }
 }
 

@@ -58,6 +58,7 @@ fn read(index: &Index, lease: &Lease, done: &AtomicBool) -> [u64; 3] {
                 phone: Some(key(1, number)),
                 document: Some(key(2, number)),
                 token: None,
+                ..Subject::NOBODY
             })
             .collect();
         // One by one, and several together.
@@ -68,7 +69,7 @@ fn read(index: &Index, lease: &Lease, done: &AtomicBool) -> [u64; 3] {
         }
         let nobody = Subject {
             phone: Some(key(9, held)),
-            ..Subject::default()
+            ..Subject::NOBODY
         };
         assert_ne!(check::<Kept>(index, lease, &nobody).outcome, Outcome::Excluded);
     }

@@ -6,7 +6,7 @@ pub struct Change {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Statement {
-    #[prost(oneof = "statement::About", tags = "1, 2, 3")]
+    #[prost(oneof = "statement::About", tags = "1, 2, 3, 4")]
     pub about: ::core::option::Option<statement::About>,
 }
 /// Nested message and enum types in `Statement`.
@@ -19,6 +19,8 @@ pub mod statement {
         Exclusion(super::ExclusionStated),
         #[prost(message, tag = "3")]
         Key(super::KeyStated),
+        #[prost(message, tag = "4")]
+        BlindKey(super::BlindKeyStated),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -73,4 +75,42 @@ pub struct KeyStated {
     pub active: bool,
     #[prost(bool, tag = "8")]
     pub has_pairwise_tokens: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BlindKeyStated {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(enumeration = "BlindKeyPhase", tag = "2")]
+    pub phase: i32,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub check: ::prost::bytes::Bytes,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BlindKeyPhase {
+    Unspecified = 0,
+    Announced = 1,
+    Finished = 2,
+}
+impl BlindKeyPhase {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BLIND_KEY_PHASE_UNSPECIFIED",
+            Self::Announced => "BLIND_KEY_PHASE_ANNOUNCED",
+            Self::Finished => "BLIND_KEY_PHASE_FINISHED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BLIND_KEY_PHASE_UNSPECIFIED" => Some(Self::Unspecified),
+            "BLIND_KEY_PHASE_ANNOUNCED" => Some(Self::Announced),
+            "BLIND_KEY_PHASE_FINISHED" => Some(Self::Finished),
+            _ => None,
+        }
+    }
 }

@@ -191,7 +191,7 @@ fn all_excluded(index: &Index, model: &Model) {
         };
         let phone = |one: &u8| Subject {
             phone: Some(key(*one)),
-            ..Subject::default()
+            ..Subject::NOBODY
         };
         let beside = |one: &u8| Subject {
             document: Some(document(0, 1)),
@@ -199,11 +199,11 @@ fn all_excluded(index: &Index, model: &Model) {
         };
         let by_document = |one: &u8| Subject {
             document: Some(document(*one, number)),
-            ..Subject::default()
+            ..Subject::NOBODY
         };
         let by_token = |one: &u8| Subject {
             token: Some(ByToken::Global(document(*one, number))),
-            ..Subject::default()
+            ..Subject::NOBODY
         };
         let subjects = phones.iter().map(phone).chain(phones.iter().map(beside));
         for subject in subjects

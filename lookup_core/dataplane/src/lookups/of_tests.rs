@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Call, Lookups};
 use crate::authentication;
+use crate::identity::{BlindIndex, LiveVersions};
 use crate::index::{Credential, Index};
 use crate::metrics::{OUTCOMES, Rpc, Tally};
 use crate::people::Kind;
@@ -52,7 +53,7 @@ pub(crate) fn replica() -> Replica {
     let plane = of_tests::plane();
     let index = Arc::new(Index::new([1; 16]));
     index.put_person(1, 0, false, 0).expect("it fits");
-    let phone = plane.keys.blind.phone(WANJIKU).expect("it is a phone");
+    let phone = index_of(&plane, WANJIKU);
     index.put_identifier(1, Kind::Phone, phone).expect("it fits");
     index.put_exclusion(1, [9; 16], false).expect("it fits");
     index.put_credential(credential(&plane, true, &[]));
@@ -80,6 +81,16 @@ impl Replica {
     pub fn counted(&self, rpc: Rpc) -> [u64; OUTCOMES] {
         std::array::from_fn(|outcome| self.lookups.tally.answers[rpc as usize][outcome].load(Relaxed))
     }
+}
+
+/// By what the index has a phone, before any rotation.
+pub(crate) fn index_of(plane: &Plane, phone: &str) -> BlindIndex {
+    let forms = plane
+        .keys
+        .blind
+        .phone(phone, LiveVersions::FIRST)
+        .expect("it is a phone");
+    forms.expect("the first key is always there").newest
 }
 
 pub(crate) fn by_phone(phone: &str) -> Named {

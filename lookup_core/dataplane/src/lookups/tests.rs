@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use super::of_tests::{BUDGET, OTIENO, Replica, WANJIKU, credential, replica};
+use super::of_tests::{BUDGET, OTIENO, Replica, WANJIKU, credential, index_of, replica};
 use super::*;
 use crate::proto::lookup::v1::{
     Answer, BatchCheckResponse, CheckResponse, Consistency, IndeterminateReason, consistency::Requirement,
@@ -154,7 +154,7 @@ async fn a_purpose_that_the_key_has_not_is_refused() {
 #[tokio::test]
 async fn an_earlier_exclusion_is_told_to_keys_with_the_scope_alone() {
     let replica = replica();
-    let phone = replica.lookups.plane.keys.blind.phone(OTIENO).expect("it is a phone");
+    let phone = index_of(&replica.lookups.plane, OTIENO);
     replica
         .index
         .put_identifier(2, crate::people::Kind::Phone, phone)

@@ -15,7 +15,7 @@ use crate::revision::RevisionKey;
 /// Called inside of a runtime.
 pub(crate) fn plane() -> Plane {
     let keys = Keys {
-        blind: BlindKeys::new(&[3; 32], &[4; 32]),
+        blind: Arc::new(BlindKeys::new(&[3; 32], &[4; 32])),
         revision: RevisionKey::new(&[5; 32]),
         pepper: Pepper::new(&[6; 32]),
         pairing: Pairing::new(vec![[7; 32], [8; 32]]),

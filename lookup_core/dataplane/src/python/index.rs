@@ -9,14 +9,18 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::answer::{basis_of, outcome_of, reason_of};
+use crate::asked;
 use crate::check::{ByToken, Decision, Subject, check};
 use crate::clock::{BootInstant, Clock};
 use crate::copy::{Copy, Stream};
+use crate::identity::LiveVersions;
 use crate::in_force::Checking;
 use crate::index::{Credential, Index};
 use crate::lease::Lease;
 use crate::proto::feed::v1::Change;
+use crate::python::identity::{BlindKeys, refused};
 use crate::python::sixteen;
+use crate::wire::{Asked, Printed};
 
 /// The right to say "not excluded". `simulated`: its time is what `set_clock` says, for simulations.
 #[pyclass(name = "Lease", frozen)]
@@ -188,7 +192,38 @@ impl PyIndex {
         });
     }
 
-    /// Decide about one person from this index, under `lease`.
+    /// Say in whose forms what is loaded holds identifiers. Raises ValueError where they are no versions of one register.
+    fn put_live_versions(&self, oldest: u32, newest: u32) -> PyResult<()> {
+        let live = LiveVersions::of(oldest, newest);
+        let live = live.ok_or_else(|| PyValueError::new_err("these are no versions of the blind index"))?;
+        self.index.put_live_versions(live);
+        Ok(())
+    }
+
+    #[getter]
+    fn live_versions(&self) -> (u16, u16) {
+        let live = self.index.live_versions();
+        (live.oldest, live.newest)
+    }
+
+    /// Decide about whom a phone or a national ID names, from this index and under `lease`, as a call does. Raises Refusal.
+    #[pyo3(signature = (lease, keys, *, phone="", national_id=""))]
+    fn check_named(&self, lease: &PyLease, keys: &BlindKeys, phone: &str, national_id: &str) -> PyResult<PyDecision> {
+        let number = (!national_id.is_empty()).then_some(national_id);
+        let asked = Asked {
+            phone,
+            document: number.map(|number| Printed { kind: 0, number }),
+            bst: "",
+        };
+        let subject = asked::person_from(&keys.shared(), self.index.live_versions(), &asked).map_err(refused)?;
+        Ok(PyDecision::from_decision(&check::<Checking>(
+            &self.index,
+            &lease.lease,
+            &subject,
+        )))
+    }
+
+    /// Decide about one person from this index, under `lease`, by the newest form of their keys alone.
     #[pyo3(signature = (lease, *, phone=None, document=None, token=None))]
     fn check(
         &self,
@@ -197,8 +232,13 @@ impl PyIndex {
         document: Option<[u8; 16]>,
         token: Option<[u8; 16]>,
     ) -> PyDecision {
-        let token = token.map(ByToken::Global);
-        let subject = Subject { phone, document, token };
+        let subject = Subject {
+            phone,
+            document,
+            token: token.map(ByToken::Global),
+            live: self.index.live_versions(),
+            ..Subject::NOBODY
+        };
         PyDecision::from_decision(&check::<Checking>(&self.index, &lease.lease, &subject))
     }
 

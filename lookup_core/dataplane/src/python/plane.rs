@@ -14,11 +14,11 @@ use tokio::runtime::{Builder, Handle};
 use tonic::Code;
 
 use crate::apikey::Pepper;
-use crate::identity::BlindKeys;
 use crate::metrics::{BOUNDS_US, RPCS, Tally};
 use crate::pairwise::{KEY_BYTES, Pairing};
 use crate::plane::{Keys, Plane, Tell};
 use crate::proto::lookup::v1::Outcome;
+use crate::python::identity::BlindKeys;
 use crate::python::index::{PyIndex, PyLease};
 use crate::python::log::LookupLog;
 use crate::python::tls::{PyLimits, PyTls};
@@ -36,12 +36,11 @@ pub struct PyPlane {
 #[pymethods]
 impl PyPlane {
     #[new]
-    #[pyo3(signature = (lease, *, phone_key, document_key, revision_key, pepper, pairing, redis_url, replica, log, on_event))]
+    #[pyo3(signature = (lease, *, blind_keys, revision_key, pepper, pairing, redis_url, replica, log, on_event))]
     #[allow(clippy::too_many_arguments)] // keyword-only, and given once
     fn new(
         lease: &PyLease,
-        phone_key: [u8; 32],
-        document_key: [u8; 32],
+        blind_keys: &BlindKeys,
         revision_key: &[u8],
         pepper: &[u8],
         pairing: Vec<[u8; KEY_BYTES]>,
@@ -60,7 +59,7 @@ impl PyPlane {
         )
         .map_err(|why| PyValueError::new_err(why.to_string()))?;
         let keys = Keys {
-            blind: BlindKeys::new(&phone_key, &document_key),
+            blind: blind_keys.shared(),
             revision: RevisionKey::new(revision_key),
             pepper: Pepper::new(pepper),
             pairing: Pairing::new(pairing),

@@ -36,12 +36,12 @@ impl PyPicture {
 
     /// Write it to `path`, in the place of an earlier file, and give the number of bytes. `digest` is the chain's at its
     /// revision. Raises OSError; an earlier file is unharmed then.
-    #[pyo3(signature = (path, *, key, digest, key_version))]
-    fn write(&self, py: Python<'_>, path: PathBuf, key: [u8; 32], digest: [u8; 32], key_version: u32) -> PyResult<u64> {
+    #[pyo3(signature = (path, *, key, digest))]
+    fn write(&self, py: Python<'_>, path: PathBuf, key: [u8; 32], digest: [u8; 32]) -> PyResult<u64> {
         let Some(picture) = self.picture.lock().take() else {
             return Err(PyValueError::new_err("it has been written before"));
         };
-        Ok(py.detach(|| write(picture, &path, &key, digest, key_version))?)
+        Ok(py.detach(|| write(picture, &path, &key, digest))?)
     }
 }
 
@@ -80,9 +80,10 @@ impl SavedIndex {
         self.stamp.digest
     }
 
+    /// The oldest and the newest version in whose forms it holds identifiers.
     #[getter]
-    fn key_version(&self) -> u32 {
-        self.stamp.key_version
+    fn live_versions(&self) -> (u16, u16) {
+        (self.stamp.live.oldest, self.stamp.live.newest)
     }
 
     /// Read all of it, once. Raises OSError and ValueError, as opening it does.

@@ -53,6 +53,7 @@ impl<R: Read + Send> Saved<R> {
     /// Read the people, and make an index of them.
     pub fn load(self) -> Result<Index, Refused> {
         let index = Index::new(self.stamp.store_id);
+        index.put_live_versions(self.stamp.live);
         index.put_off_tables();
         let frames = Mutex::new(self.frames);
         let people = self.seal.read_all(&frames, &index)?;

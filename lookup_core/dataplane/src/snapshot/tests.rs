@@ -45,6 +45,7 @@ fn index() -> Arc<Index> {
     }
     index.put_exclusion(6, ONE, true).unwrap();
     index.put_generation(6, u16::MAX).unwrap();
+    index.put_live_versions(LiveVersions::of(2, 3).unwrap());
     index.stamp(40);
     let stated = with_token(person(100, &[PHONE, key(1)], &[DOCUMENT]), TOKEN);
     index
@@ -58,7 +59,7 @@ fn stamp_of(index: &Index) -> Stamp {
         store_id: STORE,
         revision: index.revision(),
         digest: [4; 32],
-        key_version: 2,
+        live: index.live_versions(),
         people: index.counts().people,
         excluded: index.counts().excluded,
     }
@@ -117,7 +118,7 @@ impl Drop for Folder {
 }
 
 fn save(index: &Arc<Index>, path: &std::path::Path) -> io::Result<u64> {
-    write(Picture::begin(index.clone()).unwrap(), path, &KEY, [4; 32], 2)
+    write(Picture::begin(index.clone()).unwrap(), path, &KEY, [4; 32])
 }
 
 #[test]

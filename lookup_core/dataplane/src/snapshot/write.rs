@@ -14,7 +14,7 @@ use crate::snapshot::{Header, LONGEST_FRAME, PREFIX, Place, Refused, SALT, Seal,
 
 /// Write the picture to `path` and give the number of bytes. Until this returns `Ok`, an earlier file is there unharmed; the
 /// new one is synced before it takes its place, and so is the folder after. Mode 0600.
-pub fn write(picture: Picture, path: &Path, key: &[u8; 32], digest: [u8; 32], key_version: u32) -> io::Result<u64> {
+pub fn write(picture: Picture, path: &Path, key: &[u8; 32], digest: [u8; 32]) -> io::Result<u64> {
     let draft = draft_of(path)?;
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
@@ -25,7 +25,7 @@ pub fn write(picture: Picture, path: &Path, key: &[u8; 32], digest: [u8; 32], ke
     if fs::metadata(&draft)?.ino() != file.metadata()?.ino() {
         return Err(io::Error::other("another process has just written this file"));
     }
-    let written = write_whole(picture, &mut file, key, digest, key_version)
+    let written = write_whole(picture, &mut file, key, digest)
         .and_then(|bytes| fs::rename(&draft, path).map(|()| bytes))
         .inspect_err(|_| drop(fs::remove_file(&draft)))?;
     File::open(path.parent().filter(|folder| *folder != "").unwrap_or(Path::new(".")))?.sync_all()?;
@@ -41,20 +41,14 @@ fn draft_of(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(draft))
 }
 
-fn write_whole(
-    picture: Picture,
-    file: &mut File,
-    key: &[u8; 32],
-    digest: [u8; 32],
-    key_version: u32,
-) -> io::Result<u64> {
+fn write_whole(picture: Picture, file: &mut File, key: &[u8; 32], digest: [u8; 32]) -> io::Result<u64> {
     file.set_len(0)?;
     file.set_permissions(Permissions::from_mode(0o600))?; // whatever the umask, and whoever left the draft
     let stamp = Stamp {
         store_id: picture.store_id(),
         revision: picture.revision(),
         digest,
-        key_version,
+        live: picture.live_versions(),
         people: picture.counts().people,
         excluded: picture.counts().excluded,
     };

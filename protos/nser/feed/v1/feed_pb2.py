@@ -24,21 +24,25 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17nser/feed/v1/feed.proto\x12\x0cnser.feed.v1\"5\n\x06\x43hange\x12+\n\nstatements\x18\x01 \x03(\x0b\x32\x17.nser.feed.v1.Statement\"\x9e\x01\n\tStatement\x12,\n\x06person\x18\x01 \x01(\x0b\x32\x1a.nser.feed.v1.PersonStatedH\x00\x12\x32\n\texclusion\x18\x02 \x01(\x0b\x32\x1d.nser.feed.v1.ExclusionStatedH\x00\x12&\n\x03key\x18\x03 \x01(\x0b\x32\x17.nser.feed.v1.KeyStatedH\x00\x42\x07\n\x05\x61\x62out\"\x89\x02\n\x0cPersonStated\x12\x11\n\tperson_no\x18\x01 \x01(\x04\x12\x0e\n\x06phones\x18\x02 \x03(\x0c\x12\x11\n\tdocuments\x18\x03 \x03(\x0c\x12\r\n\x05token\x18\x04 \x01(\x0c\x12\x16\n\x0erotated_tokens\x18\x05 \x03(\x0c\x12\x16\n\x0erevoked_tokens\x18\x06 \x03(\x0c\x12\x12\n\nrisk_level\x18\x07 \x01(\r\x12\x1a\n\x12requires_screening\x18\x08 \x01(\x08\x12\x1a\n\x12last_assessment_ms\x18\t \x01(\x03\x12\x1b\n\x13previously_excluded\x18\n \x01(\x08\x12\x1b\n\x13pairwise_generation\x18\x0b \x01(\r\"L\n\x0f\x45xclusionStated\x12\x14\n\x0c\x65xclusion_id\x18\x01 \x01(\x0c\x12\x11\n\tperson_no\x18\x02 \x01(\x04\x12\x10\n\x08\x65xcludes\x18\x03 \x01(\x08\"\xb2\x01\n\tKeyStated\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\x12\x13\n\x0boperator_id\x18\x03 \x01(\x0c\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12\x1b\n\x13requests_per_second\x18\x05 \x01(\r\x12\x19\n\x11people_per_second\x18\x06 \x01(\r\x12\x0e\n\x06\x61\x63tive\x18\x07 \x01(\x08\x12\x1b\n\x13has_pairwise_tokens\x18\x08 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17nser/feed/v1/feed.proto\x12\x0cnser.feed.v1\"5\n\x06\x43hange\x12+\n\nstatements\x18\x01 \x03(\x0b\x32\x17.nser.feed.v1.Statement\"\xd1\x01\n\tStatement\x12,\n\x06person\x18\x01 \x01(\x0b\x32\x1a.nser.feed.v1.PersonStatedH\x00\x12\x32\n\texclusion\x18\x02 \x01(\x0b\x32\x1d.nser.feed.v1.ExclusionStatedH\x00\x12&\n\x03key\x18\x03 \x01(\x0b\x32\x17.nser.feed.v1.KeyStatedH\x00\x12\x31\n\tblind_key\x18\x04 \x01(\x0b\x32\x1c.nser.feed.v1.BlindKeyStatedH\x00\x42\x07\n\x05\x61\x62out\"\x89\x02\n\x0cPersonStated\x12\x11\n\tperson_no\x18\x01 \x01(\x04\x12\x0e\n\x06phones\x18\x02 \x03(\x0c\x12\x11\n\tdocuments\x18\x03 \x03(\x0c\x12\r\n\x05token\x18\x04 \x01(\x0c\x12\x16\n\x0erotated_tokens\x18\x05 \x03(\x0c\x12\x16\n\x0erevoked_tokens\x18\x06 \x03(\x0c\x12\x12\n\nrisk_level\x18\x07 \x01(\r\x12\x1a\n\x12requires_screening\x18\x08 \x01(\x08\x12\x1a\n\x12last_assessment_ms\x18\t \x01(\x03\x12\x1b\n\x13previously_excluded\x18\n \x01(\x08\x12\x1b\n\x13pairwise_generation\x18\x0b \x01(\r\"L\n\x0f\x45xclusionStated\x12\x14\n\x0c\x65xclusion_id\x18\x01 \x01(\x0c\x12\x11\n\tperson_no\x18\x02 \x01(\x04\x12\x10\n\x08\x65xcludes\x18\x03 \x01(\x08\"\xb2\x01\n\tKeyStated\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\x0c\x12\x13\n\x0boperator_id\x18\x03 \x01(\x0c\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12\x1b\n\x13requests_per_second\x18\x05 \x01(\r\x12\x19\n\x11people_per_second\x18\x06 \x01(\r\x12\x0e\n\x06\x61\x63tive\x18\x07 \x01(\x08\x12\x1b\n\x13has_pairwise_tokens\x18\x08 \x01(\x08\"\\\n\x0e\x42lindKeyStated\x12\x0f\n\x07version\x18\x01 \x01(\r\x12*\n\x05phase\x18\x02 \x01(\x0e\x32\x1b.nser.feed.v1.BlindKeyPhase\x12\r\n\x05\x63heck\x18\x03 \x01(\x0c*m\n\rBlindKeyPhase\x12\x1f\n\x1b\x42LIND_KEY_PHASE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x42LIND_KEY_PHASE_ANNOUNCED\x10\x01\x12\x1c\n\x18\x42LIND_KEY_PHASE_FINISHED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nser.feed.v1.feed_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_BLINDKEYPHASE']._serialized_start=929
+  _globals['_BLINDKEYPHASE']._serialized_end=1038
   _globals['_CHANGE']._serialized_start=41
   _globals['_CHANGE']._serialized_end=94
   _globals['_STATEMENT']._serialized_start=97
-  _globals['_STATEMENT']._serialized_end=255
-  _globals['_PERSONSTATED']._serialized_start=258
-  _globals['_PERSONSTATED']._serialized_end=523
-  _globals['_EXCLUSIONSTATED']._serialized_start=525
-  _globals['_EXCLUSIONSTATED']._serialized_end=601
-  _globals['_KEYSTATED']._serialized_start=604
-  _globals['_KEYSTATED']._serialized_end=782
+  _globals['_STATEMENT']._serialized_end=306
+  _globals['_PERSONSTATED']._serialized_start=309
+  _globals['_PERSONSTATED']._serialized_end=574
+  _globals['_EXCLUSIONSTATED']._serialized_start=576
+  _globals['_EXCLUSIONSTATED']._serialized_end=652
+  _globals['_KEYSTATED']._serialized_start=655
+  _globals['_KEYSTATED']._serialized_end=833
+  _globals['_BLINDKEYSTATED']._serialized_start=835
+  _globals['_BLINDKEYSTATED']._serialized_end=927
 # @@protoc_insertion_point(module_scope)

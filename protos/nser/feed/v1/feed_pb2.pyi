@@ -9,6 +9,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,6 +20,29 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _BlindKeyPhase:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BlindKeyPhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BlindKeyPhase.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BLIND_KEY_PHASE_UNSPECIFIED: _BlindKeyPhase.ValueType  # 0
+    """no replica goes on"""
+    BLIND_KEY_PHASE_ANNOUNCED: _BlindKeyPhase.ValueType  # 1
+    """an identifier is held in the form of the version before, or of this one"""
+    BLIND_KEY_PHASE_FINISHED: _BlindKeyPhase.ValueType  # 2
+    """every identifier is held in the form of this version"""
+
+class BlindKeyPhase(_BlindKeyPhase, metaclass=_BlindKeyPhaseEnumTypeWrapper): ...
+
+BLIND_KEY_PHASE_UNSPECIFIED: BlindKeyPhase.ValueType  # 0
+"""no replica goes on"""
+BLIND_KEY_PHASE_ANNOUNCED: BlindKeyPhase.ValueType  # 1
+"""an identifier is held in the form of the version before, or of this one"""
+BLIND_KEY_PHASE_FINISHED: BlindKeyPhase.ValueType  # 2
+"""every identifier is held in the form of this version"""
+Global___BlindKeyPhase: _TypeAlias = BlindKeyPhase  # noqa: Y015
 
 @_typing.final
 class Change(_message.Message):
@@ -47,24 +71,28 @@ class Statement(_message.Message):
     PERSON_FIELD_NUMBER: _builtins.int
     EXCLUSION_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
+    BLIND_KEY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def person(self) -> Global___PersonStated: ...
     @_builtins.property
     def exclusion(self) -> Global___ExclusionStated: ...
     @_builtins.property
     def key(self) -> Global___KeyStated: ...
+    @_builtins.property
+    def blind_key(self) -> Global___BlindKeyStated: ...
     def __init__(
         self,
         *,
         person: Global___PersonStated | None = ...,
         exclusion: Global___ExclusionStated | None = ...,
         key: Global___KeyStated | None = ...,
+        blind_key: Global___BlindKeyStated | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "exclusion", b"exclusion", "key", b"key", "person", b"person"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "blind_key", b"blind_key", "exclusion", b"exclusion", "key", b"key", "person", b"person"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "exclusion", b"exclusion", "key", b"key", "person", b"person"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "blind_key", b"blind_key", "exclusion", b"exclusion", "key", b"key", "person", b"person"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_about: _TypeAlias = _typing.Literal["person", "exclusion", "key"]  # noqa: Y015
+    _WhichOneofReturnType_about: _TypeAlias = _typing.Literal["person", "exclusion", "key", "blind_key"]  # noqa: Y015
     _WhichOneofArgType_about: _TypeAlias = _typing.Literal["about", b"about"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_about) -> _WhichOneofReturnType_about | None: ...
 
@@ -207,3 +235,34 @@ class KeyStated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___KeyStated: _TypeAlias = KeyStated  # noqa: Y015
+
+@_typing.final
+class BlindKeyStated(_message.Message):
+    """A phase of a rotation of the blind index. From this revision on, identifiers are held in other forms than before; a
+    replica that lacks the key of `version` does not go on (SAFETY.md 22).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    CHECK_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """the version that the register moves to"""
+    phase: Global___BlindKeyPhase.ValueType
+    check: _builtins.bytes
+    """16 bytes that tell this version's keys from any others of its number"""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        phase: Global___BlindKeyPhase.ValueType = ...,
+        check: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "phase", b"phase", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlindKeyStated: _TypeAlias = BlindKeyStated  # noqa: Y015
