@@ -35,18 +35,22 @@ from lookup_core.registrar.postgres_readings import PostgresReadings
 from lookup_core.registrar.recording import Ledger, Recording
 from lookup_core.registrar.register_exclusion import RegisterExclusion
 from lookup_core.registrar.revoke_key import RevokeKey
+from lookup_core.registrar.rotate_token import RotateToken
+from lookup_core.registrar.rotation_runner import RotationRunner
 from lookup_core.registrar.rpc.access import AccessService
-from lookup_core.registrar.rpc.bst import BstService
+from lookup_core.registrar.rpc.bst import BstService, TokenCases
 from lookup_core.registrar.rpc.interceptors.authentication import Authentication
 from lookup_core.registrar.rpc.interceptors.door import Door
 from lookup_core.registrar.rpc.methods import SERVICES
 from lookup_core.registrar.rpc.register import RegisterCases, RegisterService
 from lookup_core.registrar.secrets_in_use import Secrets
+from lookup_core.registrar.start_rotation import CancelRotation, ShowRotations, StartRotation
 from lookup_core.registrar.store.faults import NOT_NOW
 from lookup_core.registrar.store.founding import found
 from lookup_core.registrar.store.pool import Pool, borrowed, open_pool
 from lookup_core.registrar.store.postgres import PostgresStore
 from lookup_core.registrar.store.upkeep import Upkeep
+from lookup_core.registrar.token_history import TokenHistory
 from lookup_core.registrar.validate_token import ValidateToken
 from nser.access.v1 import access_pb2_grpc
 from nser.bst.v1 import bst_pb2_grpc
@@ -87,6 +91,7 @@ class Registrar:
     _server: grpc.aio.Server = field(init=False)
     _page: StatusPage = field(init=False)
     _health: Any = field(init=False)
+    _rotations: RotationRunner = field(init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -101,9 +106,15 @@ class Registrar:
         self.readings = PostgresReadings(self.settings.database_url)
         self.grants = Grants(self.readings, self.clock)
         upkeep = Upkeep(self._pool, self.grants, self.clock)
+        secrets, ledger = Secrets.of(self.ring, self.settings.environment), Ledger(self.ring.feed)
+        acknowledgement = BoundedAcknowledgement(
+            self.grants, self.seal, self.metrics, timeout_s=self.settings.ack_timeout_ms / 1000
+        )
+        self._rotations = RotationRunner(self.store, ledger, secrets, acknowledgement, self.clock)
         self._tasks = [
             asyncio.create_task(self.grants.run(), name="grants"),
             asyncio.create_task(upkeep.run(), name="upkeep"),
+            asyncio.create_task(self._rotations.run(), name="rotations"),
         ]
         self._page = StatusPage(self.metrics.page, self.status)
         self.metrics_address = await self._page.listen(self.settings.metrics_address)
@@ -195,14 +206,22 @@ class Registrar:
             get=GetExclusion(self.store),
             count=CountExclusions(self.store, self.clock),
         )
-        generate = GenerateToken(self.store, ledger, secrets, self.clock)
+        tokens = TokenCases(
+            generate=GenerateToken(self.store, ledger, secrets, self.clock),
+            validate=ValidateToken(self.store),
+            rotate=RotateToken(recording, ledger, secrets, self.clock),
+            history=TokenHistory(self.store, secrets),
+            start=StartRotation(self.store, self.clock, self._rotations.wake),
+            show=ShowRotations(self.store, secrets),
+            cancel=CancelRotation(self.store, self.clock),
+        )
         create = CreateKey(recording, ledger, secrets, self.clock)
         digest_key = secrets.request_digest
         register_pb2_grpc.add_RegisterServiceServicer_to_server(
             RegisterService(cases, digest_key, self.seal, self.clock), server
         )
         bst_pb2_grpc.add_BstServiceServicer_to_server(
-            BstService(generate, ValidateToken(self.store), self.seal, self.clock), server
+            BstService(tokens, digest_key, self.seal, self.clock), server
         )
         access_pb2_grpc.add_AccessServiceServicer_to_server(
             AccessService(create, ListKeys(self.store, secrets), RevokeKey(recording, ledger), digest_key),

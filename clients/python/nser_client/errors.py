@@ -13,11 +13,14 @@
     │   └── NotPermitted               NOT_PERMITTED
     ├── NotFound                       NOT_FOUND
     │   ├── ExclusionNotFound          EXCLUSION_NOT_FOUND
-    │   └── KeyNotFound                KEY_NOT_FOUND
+    │   ├── KeyNotFound                KEY_NOT_FOUND
+    │   ├── TokenNotFound              TOKEN_NOT_FOUND
+    │   └── RotationNotFound           ROTATION_NOT_FOUND
     ├── Conflict                       CONFLICT: the state of the register forbids it
     │   ├── NotReleasable              NOT_RELEASABLE
     │   ├── ExclusionReleased          EXCLUSION_RELEASED
     │   ├── PeriodNotLonger            PERIOD_NOT_LONGER
+    │   ├── TokenNotLive               TOKEN_NOT_LIVE
     │   └── RevisionFromOtherStore     REVISION_FROM_OTHER_STORE
     ├── NotBuilt                       NOT_IMPLEMENTED
     └── Outage                         a check answers INDETERMINATE instead of raising one of these
@@ -149,6 +152,18 @@ class KeyNotFound(NotFound):
     reason = "KEY_NOT_FOUND"
 
 
+class TokenNotFound(NotFound):
+    """No BST of the register, or one that your operator had not from it."""
+
+    reason = "TOKEN_NOT_FOUND"
+
+
+class RotationNotFound(NotFound):
+    """No rotation of tokens has this id."""
+
+    reason = "ROTATION_NOT_FOUND"
+
+
 class Conflict(NserError):
     """The state of the register forbids it."""
 
@@ -171,6 +186,12 @@ class PeriodNotLonger(Conflict):
     """An extension that would not end later than what is in force."""
 
     reason = "PERIOD_NOT_LONGER"
+
+
+class TokenNotLive(Conflict):
+    """The BST was rotated or revoked before (`details["state"]`)."""
+
+    reason = "TOKEN_NOT_LIVE"
 
 
 class RevisionFromOtherStore(Conflict):

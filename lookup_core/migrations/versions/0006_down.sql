@@ -1,3 +1,4 @@
+DROP INDEX register.audit_entry_bst;
 DROP INDEX IF EXISTS register.lookup_log_token;
 DROP TABLE register.token_rotation_list, register.token_rotation;
 ALTER TABLE register.outbox DROP COLUMN operator_id;

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Generic, Protocol, TypeVar
+from uuid import UUID
 
 from lookup_core.domain.bst import Token
 from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, RequestId, Revision
@@ -17,6 +18,7 @@ from lookup_core.registrar.people.identifiers import Identifier
 from lookup_core.registrar.people.which import Holding
 from lookup_core.registrar.store.rows import (
     AuditLine,
+    Event,
     Head,
     HeldExclusion,
     HeldKey,
@@ -27,6 +29,15 @@ from lookup_core.registrar.store.rows import (
     Person,
     Revised,
     SealedPerson,
+)
+from lookup_core.registrar.store.token_rows import (
+    HeldToken,
+    Passed,
+    Place,
+    Rotation,
+    RotationState,
+    Step,
+    Use,
 )
 
 Result = TypeVar("Result")
@@ -67,6 +78,20 @@ class Transaction(Protocol):
         """Note that an operator knows these tokens."""
         ...
 
+    async def token_held(self, token: Token, operator_id: OperatorId | None) -> HeldToken | None:
+        """Whose it is; read before the person's lock, and its state again after."""
+        ...
+
+    async def retire_tokens(self, states: Mapping[Token, str]) -> None:
+        """Put tokens into the state rotated or revoked, under their people's locks."""
+        ...
+
+    async def knowers(self, tokens: Collection[Token]) -> Mapping[Token, Sequence[OperatorId]]:
+        """Which operators were given which of these."""
+        ...
+
+    async def disclose_pairs(self, pairs: Collection[tuple[Token, OperatorId]]) -> None: ...
+
     async def personal_data(self, number: PersonNo) -> SealedPerson | None: ...
 
     async def keep_personal_data(self, row: SealedPerson) -> None: ...
@@ -101,6 +126,30 @@ class Transaction(Protocol):
 
     async def revoke_key(self, key_id: KeyId) -> None: ...
 
+    # -- rotations of many tokens
+
+    async def start_rotation(self, rotation: Rotation, tokens: Collection[Token]) -> bool:
+        """Enter a rotation with its list; false when its id is taken."""
+        ...
+
+    async def rotation(self, rotation_id: UUID) -> Rotation | None: ...
+
+    async def lock_rotation(self, rotation_id: UUID) -> Rotation | None: ...
+
+    async def claim_rotation(self, rotation_id: UUID) -> Rotation | None:
+        """Lock it if it is running and nobody else is at it."""
+        ...
+
+    async def next_tokens(self, rotation: Rotation, count: int) -> Sequence[Passed]:
+        """Those after its cursor, in its order; none when it has gone over all."""
+        ...
+
+    async def move_rotation(self, rotation_id: UUID, step: Step) -> None: ...
+
+    async def end_rotation(self, rotation_id: UUID, state: RotationState, at: datetime) -> None: ...
+
+    async def has_operator(self, operator_id: OperatorId) -> bool: ...
+
     # -- the revision
 
     async def position(self) -> Revision:
@@ -113,6 +162,10 @@ class Transaction(Protocol):
 
     async def record(self, revised: Revised) -> None:
         """Write the change, move the counter, keep the answer and the event, and wake the replicas at the commit."""
+        ...
+
+    async def tell(self, events: Sequence[Event], revision: Revision) -> None:
+        """Put events into the outbox, beside the one that `record` takes."""
         ...
 
     async def audit(self, lines: Sequence[AuditLine]) -> None:
@@ -146,6 +199,24 @@ class Store(Protocol):
     async def token_state(self, token: Token) -> str | None:
         """live, rotated or revoked; None for a token that the register does not know."""
         ...
+
+    async def tokens_of(self, token: Token, operator_id: OperatorId | None) -> tuple[Sequence[Token], bool]:
+        """All tokens of the person of one of them, and whether the operator had any of us; none for an unknown one."""
+        ...
+
+    async def history(
+        self, tokens: Sequence[Token], operator_id: OperatorId | None, after: Place | None, count: int
+    ) -> Sequence[Use]:
+        """Up to `count` uses of these tokens before a place, newest first; of one operator, or of all."""
+        ...
+
+    async def stored_rotation(self, rotation_id: UUID) -> Rotation | None: ...
+
+    async def rotations(self, after: tuple[datetime, UUID] | None, count: int) -> Sequence[Rotation]:
+        """Up to `count`, newest first."""
+        ...
+
+    async def running_rotations(self) -> Sequence[UUID]: ...
 
     async def look(self, identifiers: Collection[Identifier], operator_id: OperatorId | None) -> Look:
         """Who holds these, and their live tokens."""

@@ -1,4 +1,4 @@
--- What the registrar says to PostgreSQL, by name. The order within a writing transaction is: the request id, the
+-- What the registrar says to PostgreSQL, by name (about tokens: tokens.sql). The order within a writing transaction is: the request id, the
 -- identifiers (sorted), people (sorted) or a key, and the counter last (SAFETY.md 10). READ COMMITTED: each statement
 -- sees what was committed before it began, so what must hold is read again after its lock was taken.
 

@@ -31,6 +31,7 @@ from lookup_core.registrar.store.rows import (
     Revised,
     SealedPerson,
 )
+from lookup_core.registrar.store.token_transaction import TokenTransaction
 
 PII_COLUMNS = (
     "phone",
@@ -51,7 +52,7 @@ class Progress:
     is_open: bool = False
 
 
-class PostgresTransaction:
+class PostgresTransaction(TokenTransaction):
     """The statements of one transaction, on one connection."""
 
     def __init__(self, connection: Connection, progress: Progress, *, key_version: int, notify: bool) -> None:
