@@ -23,6 +23,7 @@ from lookup_core.cli.run import run
 from lookup_core.cli.seed import seed
 from lookup_core.cli.status import status
 from lookup_core.cli.stop import stop
+from lookup_core.cli.tokens import tokens
 
 GROUP = "nser.commands"
 HELP = """The register of self-excluded gamblers: run it, watch it, ask it.
@@ -74,6 +75,7 @@ def build() -> typer.Typer:
         joined.command()(command)
     joined.add_typer(keys, name="keys")
     joined.add_typer(keyring, name="keyring")
+    joined.add_typer(tokens, name="tokens")
     for point in entry_points(group=GROUP):
         try:
             joined.add_typer(point.load(), name=point.name)

@@ -10,7 +10,17 @@
 gets no answer says INDETERMINATE, which is not `may_play`; only faults of the caller raise. No answer is ever kept.
 """
 
-from nser_client.answers import ApiKey, Exclusion, GeneratedToken, Stats, StatsCell, TokenValidity
+from nser_client.answers import (
+    ApiKey,
+    Exclusion,
+    GeneratedToken,
+    RotatedToken,
+    Stats,
+    StatsCell,
+    TokenHistory,
+    TokenUse,
+    TokenValidity,
+)
 from nser_client.client import AsyncClient, Client
 from nser_client.decision import UNKNOWN_ANSWER, Decision
 from nser_client.errors import (
@@ -43,7 +53,10 @@ from nser_client.errors import (
     RequestIdReused,
     RevisionFromOtherStore,
     RevisionNotReached,
+    RotationNotFound,
     StoreUnreachable,
+    TokenNotFound,
+    TokenNotLive,
     Unavailable,
     Unreachable,
 )
@@ -110,13 +123,19 @@ __all__ = [
     "RevisionFromOtherStore",
     "RevisionNotReached",
     "RiskLevel",
+    "RotatedToken",
+    "RotationNotFound",
     "Stats",
     "StatsCell",
     "StatsGroup",
     "StoreUnreachable",
     "Subject",
     "Tls",
+    "TokenHistory",
+    "TokenNotFound",
+    "TokenNotLive",
     "TokenStatus",
+    "TokenUse",
     "TokenValidity",
     "Unavailable",
     "Unreachable",
