@@ -3,8 +3,8 @@
 One group is one transaction and one revision: it locks the rotation and its people, rotates, and moves the cursor. So
 a process that is killed anywhere has done a group whole or not at all, whoever goes on begins where the last commit
 ended, and of several registrars one is at it at a time: everybody gets one new token. A token that the rotation made
-itself is passed over. The next group waits until every replica has this one; `done` is written when the last is in
-force everywhere.
+itself is passed over. An operator's begins with the lookup log: what it was told in answers, it knows. The next group
+waits until every replica has this one; `done` is written when the last is in force everywhere.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ log = structlog.get_logger()
 
 GROUP: Final = 500
 """Tokens in one transaction: bounds how long its locks are held."""
+LOG_PIECE: Final = 50_000
+"""Entries of the lookup log that are read in one transaction."""
 LOOK_EVERY_S: Final = 2.0
 PAUSE_S: Final = 0.02
 """Between groups, for whoever waits for the counter."""
@@ -114,6 +116,9 @@ class RotationRunner:
         rotation = await tx.claim_rotation(rotation_id)
         if rotation is None:
             return Went.NOWHERE, None, None
+        if rotation.gathers:
+            await tx.gather(rotation, LOG_PIECE)
+            return Went.ON, None, None
         passed = await tx.next_tokens(rotation, GROUP)
         if not passed:
             return Went.THROUGH, rotation, None

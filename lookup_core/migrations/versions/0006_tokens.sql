@@ -24,6 +24,7 @@ CREATE TABLE register.token_rotation (
     origin       text NOT NULL,
     correlation_id text NOT NULL,
     state        text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'done', 'cancelled')),
+    gathered_at  timestamptz,                       -- of an operator's: how far the lookup log was read for its tokens
     cursor_at    timestamptz,
     cursor_token bytea NOT NULL DEFAULT '',
     passed       bigint NOT NULL DEFAULT 0,         -- tokens that the cursor went over

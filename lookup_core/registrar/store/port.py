@@ -140,6 +140,10 @@ class Transaction(Protocol):
         """Lock it if it is running and nobody else is at it."""
         ...
 
+    async def gather(self, rotation: Rotation, count: int) -> None:
+        """Note what its operator was told in the next `count` entries of the lookup log, up to the rotation's start."""
+        ...
+
     async def next_tokens(self, rotation: Rotation, count: int) -> Sequence[Passed]:
         """Those after its cursor, in its order; none when it has gone over all."""
         ...

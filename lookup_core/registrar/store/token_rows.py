@@ -78,6 +78,7 @@ class Rotation:
     correlation_id: str
     started_at: datetime
     state: RotationState = RotationState.RUNNING
+    gathered_at: datetime | None = None
     cursor: Cursor = Cursor()
     passed: int = 0
     rotated: int = 0
@@ -86,6 +87,12 @@ class Rotation:
     revision: Revision = Revision(0)
     request_id: RequestId | None = None  # by which the last group is confirmed
     ended_at: datetime | None = None
+
+    @property
+    def gathers(self) -> bool:
+        """Whether it is still to be found out what the operator was told in answers."""
+        until = self.gathered_at
+        return self.operator_id is not None and (until is None or until < self.started_at)
 
     @property
     def progress(self) -> float:

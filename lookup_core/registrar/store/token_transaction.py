@@ -103,6 +103,13 @@ class TokenTransaction:
             return None
         return await self.rotation(rotation_id)
 
+    async def gather(self, rotation: Rotation, count: int) -> None:
+        begins, ends = rotation.gathered_at or _BEGINNING, rotation.started_at
+        until = await self._connection.fetchval(QUERIES["gather_until"], begins, ends, count)
+        until = ends if until is None else until
+        await self._connection.execute(QUERIES["gather"], rotation.operator_id, begins, until)
+        await self._connection.execute(QUERIES["gathered"], rotation.rotation_id, until)
+
     async def next_tokens(self, rotation: Rotation, count: int) -> Sequence[Passed]:
         cursor = rotation.cursor
         if rotation.operator_id is not None:
@@ -150,6 +157,7 @@ def rotation_of(row: asyncpg.Record) -> Rotation:
         correlation_id=row["correlation_id"],
         started_at=row["started_at"],
         state=RotationState(row["state"]),
+        gathered_at=row["gathered_at"],
         cursor=Cursor(row["cursor_at"], row["cursor_token"]),
         passed=row["passed"],
         rotated=row["rotated"],

@@ -69,6 +69,22 @@ ORDER BY rotation.started_at DESC, rotation.rotation_id DESC LIMIT $3
 -- name: running_rotations
 SELECT rotation_id FROM register.token_rotation WHERE state = 'running' ORDER BY started_at, rotation_id
 
+-- name: gather_until
+-- Where a piece of the lookup log ends that has some $3 entries. $1 from, $2 until.
+SELECT at FROM register.lookup_log WHERE at > $1 AND at <= $2 ORDER BY at OFFSET $3 LIMIT 1
+
+-- name: gather
+-- Answers tell tokens without writing anything down but the log (a look-up never writes): what an operator was told in a
+-- piece of the log becomes what it knows. $1 operator, $2 from, $3 until.
+INSERT INTO register.bst_cross_reference (token, operator_id, first_seen_at)
+SELECT log.token, log.operator_id, min(log.at)
+FROM register.lookup_log AS log JOIN register.bst_token USING (token)
+WHERE log.operator_id = $1 AND log.at > $2 AND log.at <= $3 GROUP BY log.token, log.operator_id
+ON CONFLICT DO NOTHING
+
+-- name: gathered
+UPDATE register.token_rotation SET gathered_at = $2 WHERE rotation_id = $1
+
 -- name: pass_operator
 -- The next tokens that an operator knows, however they stand, so that a group is bounded. $1 the rotation's operator,
 -- $2 the token to go on after, $3 how many.

@@ -135,17 +135,37 @@ async def test_a_token_of_another_operator_is_refused_as_one_that_nobody_has(
     assert (await tokens.rotate(theirs, sees_all=False, operator_id=simba)).replaces == theirs
 
 
+async def told_in_answers(rows: Rows, operator_id: Any, *told: bst.Token) -> None:
+    """Entries of the lookup log, as a replica ships them."""
+    await rows("SELECT register.ensure_lookup_log(0)")
+    for sequence, token in enumerate(told):
+        await rows(
+            "INSERT INTO register.lookup_log (at, replica_id, sequence, operator_id, key_id, purpose, outcome, token, "
+            "revision, correlation_id) VALUES (now(), $1, $2, $3, 'k', 'exclusion', 'EXCLUDED', $4, 1, 'c')",
+            *(UUID(int=1), sequence, operator_id, token.raw),
+        )
+
+
 async def test_a_token_that_an_answer_told_an_operator_is_known_to_it(
     desk: Desk, tokens: TokenDesk, rows: Rows
 ) -> None:
     simba, token = await an_operator(desk), await tokens.token()
-    await rows("SELECT register.ensure_lookup_log(0)")
-    await rows(
-        "INSERT INTO register.lookup_log (at, replica_id, sequence, operator_id, key_id, purpose, outcome, token, "
-        "revision, correlation_id) VALUES (now(), gen_random_uuid(), 1, $1, 'k', 'exclusion', 'EXCLUDED', $2, 1, 'c')",
-        *(simba, token.raw),
-    )
+    await told_in_answers(rows, simba, token)
     assert (await tokens.rotate(token, sees_all=False, operator_id=simba)).replaces == token
+
+
+async def test_what_an_operator_was_told_in_answers_is_rotated_too(
+    desk: Desk, tokens: TokenDesk, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rotation_runner, "LOG_PIECE", 2)
+    simba, twiga = await an_operator(desk, "Simba Bet"), await an_operator(desk, "Twiga Bet")
+    told = [await tokens.token() for _ in range(5)]
+    others = await tokens.token()
+    await told_in_answers(rows, simba, *told, *told, bst.Token(b"u" * 16))
+    await rows("UPDATE register.lookup_log SET operator_id = $1 WHERE sequence = 5", twiga)
+    done = await tokens.run(await tokens.start(operator_id=simba))
+    assert done.rotated == 5
+    assert await status_of(desk, others) is TokenStatus.LIVE
 
 
 async def test_a_collision_on_rotation_is_minted_again_and_audited(database: Database, rows: Rows) -> None:
