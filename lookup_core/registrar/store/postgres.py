@@ -150,12 +150,13 @@ class PostgresStore:
         self, tokens: Sequence[Token], operator_id: OperatorId | None, after: Place | None, count: int
     ) -> Sequence[Use]:
         place = after or NEWEST
-        rows = await self._fetch(
-            "history",
-            [token.raw for token in tokens],
-            [format_token(token) for token in tokens],
-            *(operator_id, place.at, place.tie, count),
-        )
+        named = [token.raw for token in tokens], [format_token(token) for token in tokens]
+        with unreachable():
+            async with asyncio.timeout(READ_S), borrowed(self._pool) as connection, connection.transaction():
+                await connection.execute(QUERIES["in_order"])
+                rows = await connection.fetch(
+                    QUERIES["history"], *named, operator_id, place.at, place.tie, count
+                )
         return [
             Use(Place(row["at"], row["tie"]), row["operator"], row["action"], row["purpose"]) for row in rows
         ]
