@@ -22,7 +22,7 @@ from benchmarks.peers.suite import NAMES
 from benchmarks.progress import say
 from benchmarks.report import machine
 from benchmarks.results import Results
-from benchmarks.running import SUITES, Asked, Run
+from benchmarks.running import SUITES, TOKENS, Asked, Run
 
 PEOPLE = 10_000_000
 FEW = 100_000
@@ -42,7 +42,9 @@ def main() -> int:
     complete = not asked.quick and not asked.only and people == PEOPLE and set(chosen) == set(SUITES)
     results, ended = Results(machine(), people, complete), True
     try:
-        uvloop.run(Run(Asked(chosen, asked.only, QUICK if asked.quick else WHOLE), results).go())
+        uvloop.run(
+            Run(Asked(chosen, asked.only, QUICK if asked.quick else WHOLE, asked.tokens), results).go()
+        )
     except (KeyboardInterrupt, asyncio.CancelledError):
         results.failures["the run"], ended = "stopped from outside", False
     path = results.save(ended=ended)
@@ -75,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--entries", type=int, default=audit.ENTRIES, help="how many the audit log has, of the suite audit"
+    )
+    parser.add_argument(
+        "--tokens", type=int, default=TOKENS, help=f"how many the suite `tokens` loads; {TOKENS:,}"
     )
     parser.add_argument("--quick", action="store_true", help="short runs, one round")
     parser.add_argument(

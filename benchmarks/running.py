@@ -21,22 +21,27 @@ from benchmarks.peers import build, measuring, suite
 from benchmarks.peers.running import PeerRefused
 from benchmarks.peers.servers import PEERS
 from benchmarks.progress import say
-from benchmarks.results import Results
+from benchmarks.results import LOOKS, Results
 from benchmarks.system import DURABLE, servers, system
+from benchmarks.tokens import filling as token_filling
+from benchmarks.tokens import suite as token_suite
+from tests.support.cluster import Cluster
 from tests.support.services import Services
 
-SUITES = ("dataplane", "peers", "writes")
+SUITES = ("dataplane", "peers", "writes", "tokens")
 BULK = 200_000
+TOKENS = 200_000
 _PLACES = re.compile(r"\w+://\S+|(?<![\w.])/[\w.-]+/[^\s:,\"']*")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be run: suites; rows and peers by name (all when empty); how long."""
+    """What is to be run: suites; rows and peers by name (all when empty); how long; with how many tokens."""
 
     suites: Sequence[str]
     only: Sequence[str]
     plan: Plan
+    tokens: int = TOKENS
 
     def wants(self, of_suite: str, name: str) -> bool:
         return of_suite in self.suites and (not self.only or name in self.only)
@@ -52,13 +57,16 @@ class Run:
 
     async def go(self) -> None:
         self._stop_when_told()
-        async with self._step("build: load generator", "a minute, once"):
-            self._program = loadgen.build()
+        if {"dataplane", "peers"} & set(self._asked.suites):
+            async with self._step("build: load generator", "a minute, once"):
+                self._program = loadgen.build()
         with servers(DURABLE) as using:
             await self._on_the_filled_register(using)
             await self._peers()
             if "writes" in self._asked.suites:
                 await self._writes(using)
+            if "tokens" in self._asked.suites:
+                await self._tokens(using)
 
     @staticmethod
     def _stop_when_told() -> None:
@@ -117,6 +125,16 @@ class Run:
         async with self._step("writes: bulk entry", "about 30 s"), system(using, replicas=0) as one:
             self._results.add("writes", [await loading.fill(one, BULK // 10 if quick else BULK)])
 
+    async def _tokens(self, using: Services) -> None:
+        seconds, tokens = 5 if self._asked.plan.rounds == 1 else 30, self._asked.tokens
+        about = f"{tokens:,} tokens; about {tokens / 20_000 + 5 * seconds:.0f} s"
+        async with self._step("tokens", about), system(using, replicas=0) as one:
+            cluster = one.cluster
+            operator_id = await _operator_of(cluster)
+            filled = await token_filling.fill(cluster.database.owner_url, cluster.ring, operator_id, tokens)
+            load = token_suite.Load(one, filled, seconds)
+            self._results.add("tokens", await token_suite.measure(load, LOOKS / "token-plans.md"))
+
     # -- steps
 
     @asynccontextmanager
@@ -133,6 +151,12 @@ class Run:
             self._results.failures[name] = f"{type(error).__name__}: {words(error)}"
             say(f"  FAILED after {time.perf_counter() - begun:.0f} s: {type(error).__name__}: {error}")
         self._results.save()
+
+
+async def _operator_of(cluster: Cluster) -> object:
+    """The operator that asks."""
+    rows = await cluster.sql("SELECT operator_id FROM register.operator WHERE name = 'Betting Ltd'")
+    return rows[0]["operator_id"]
 
 
 def words(error: Exception) -> str:

@@ -25,6 +25,7 @@ from lookup_core.cli.seed import seed
 from lookup_core.cli.shred import shred
 from lookup_core.cli.status import status
 from lookup_core.cli.stop import stop
+from lookup_core.cli.tokens import tokens
 
 GROUP = "nser.commands"
 HELP = """The register of self-excluded gamblers: run it, watch it, ask it.
@@ -78,6 +79,7 @@ def build() -> typer.Typer:
     joined.add_typer(api_keys, name="api-keys")
     joined.add_typer(keys, name="keys")
     joined.add_typer(audit, name="audit")
+    joined.add_typer(tokens, name="tokens")
     for point in entry_points(group=GROUP):
         try:
             joined.add_typer(point.load(), name=point.name)

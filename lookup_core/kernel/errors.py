@@ -15,11 +15,14 @@
     ├── (nothing there)                   NOT_FOUND 404
     │   ├── ExclusionNotFound             EXCLUSION_NOT_FOUND
     │   ├── KeyNotFound                   KEY_NOT_FOUND
-    │   └── AuditEntryNotFound            AUDIT_ENTRY_NOT_FOUND
+    │   ├── AuditEntryNotFound            AUDIT_ENTRY_NOT_FOUND
+    │   ├── TokenNotFound                 TOKEN_NOT_FOUND
+    │   └── RotationNotFound              ROTATION_NOT_FOUND
     ├── (the state forbids it)            FAILED_PRECONDITION 409
     │   ├── NotReleasable *               NOT_RELEASABLE
     │   ├── ExclusionReleased *           EXCLUSION_RELEASED
     │   ├── PeriodNotLonger *             PERIOD_NOT_LONGER
+    │   ├── TokenNotLive                  TOKEN_NOT_LIVE
     │   └── RevisionFromOtherStore        REVISION_FROM_OTHER_STORE
     ├── (not now)                         UNAVAILABLE 503, retryable
     │   ├── StoreUnreachable              STORE_UNREACHABLE
@@ -81,9 +84,12 @@ __all__ = [
     "RequestIdReused",
     "RevisionFromOtherStore",
     "RevisionNotReached",
+    "RotationNotFound",
     "SettingsRefused",
     "StoreBehindWitness",
     "StoreUnreachable",
+    "TokenNotFound",
+    "TokenNotLive",
 ]
 
 
@@ -175,6 +181,42 @@ class AuditEntryNotFound(Refused):
         super().__init__(
             "The audit log has no such entry, or none that is under a checkpoint yet. New ones are after some seconds.",
             field=field,
+        )
+
+
+class TokenNotFound(Refused):
+    """No token of the register, or one that the caller's operator had not from it. Which of them is not told."""
+
+    reason, code, http = "TOKEN_NOT_FOUND", "NOT_FOUND", 404
+
+    def __init__(self, field: str = "bst") -> None:
+        super().__init__(
+            "The register has not given you this BST. Ask for the person's own one by phone or document.",
+            field=field,
+        )
+
+
+class RotationNotFound(Refused):
+    """No rotation of tokens has this id."""
+
+    reason, code, http = "ROTATION_NOT_FOUND", "NOT_FOUND", 404
+
+    def __init__(self, field: str = "rotation_id") -> None:
+        super().__init__("The register has no rotation with this id.", field=field)
+
+
+class TokenNotLive(Refused):
+    """The token was rotated or revoked before."""
+
+    reason, code, http = "TOKEN_NOT_LIVE", "FAILED_PRECONDITION", 409
+
+    def __init__(self, state: str) -> None:
+        """Name its `state`: rotated, revoked."""
+        super().__init__(
+            f"This BST is {state} already, and only a live one is rotated. Nothing was changed. "
+            "Ask for the person's present one by phone or document.",
+            field="bst",
+            details={"state": state},
         )
 
 

@@ -126,6 +126,38 @@ class Shredded:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenRotated:
+    """A person's new token, in force at `revision`, and the one that it replaces."""
+
+    token: Token
+    replaces: Token
+    created_at: datetime
+    revision: Revision
+
+    @property
+    def subject(self) -> str:
+        return format_token(self.replaces)
+
+    def kept(self) -> bytes:
+        return _written(
+            bst=format_token(self.token),
+            replaces=format_token(self.replaces),
+            created_at=self.created_at.isoformat(),
+            revision=self.revision,
+        )
+
+    @classmethod
+    def read(cls, kept: bytes) -> Self:
+        held: dict[str, Any] = json.loads(kept)
+        return cls(
+            token=parse_token(held["bst"]),
+            replaces=parse_token(held["replaces"]),
+            created_at=datetime.fromisoformat(held["created_at"]),
+            revision=Revision(held["revision"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ShownKey:
     """One API key for those who may see it: without its secret, and without the MAC that it is compared by."""
 

@@ -70,7 +70,7 @@ class KeyRotations:
         kind = REENCRYPT if reencrypt else REWRAP
 
         async def act(tx: Transaction) -> Begun:
-            row = await tx.start_rotation(new_id(), kind, kek_id)
+            row = await tx.start_key_rotation(new_id(), kind, kek_id)
             await tx.audit([AuditLine(self._caller, STARTED, kek_id, reason=row.kind)])
             return row
 

@@ -95,7 +95,7 @@ class RotatePersonalData:
                 raise
 
     async def _one_chunk(self, tx: Transaction) -> bool:
-        rotation = await tx.rotation()
+        rotation = await tx.key_rotation()
         if rotation is None or rotation.kek_id != self._keys.ring.active_kek:
             return False
         last = await tx.last_person()
@@ -112,7 +112,7 @@ class RotatePersonalData:
         )
         if position >= last:
             moved = await self._pass_ended(tx, moved)
-        await tx.save_rotation(moved)
+        await tx.save_key_rotation(moved)
         return not moved.is_done
 
     async def _pass_ended(self, tx: Transaction, rotation: Rotation) -> Rotation:

@@ -50,9 +50,11 @@ from lookup_core.registrar.register_exclusion import RegisterExclusion
 from lookup_core.registrar.revoke_key import RevokeKey
 from lookup_core.registrar.rotate_blind import RotateBlind
 from lookup_core.registrar.rotate_personal_data import RotatePersonalData
+from lookup_core.registrar.rotate_token import RotateToken
+from lookup_core.registrar.rotation_runner import RotationRunner
 from lookup_core.registrar.rpc.access import AccessService
 from lookup_core.registrar.rpc.audit import AuditService
-from lookup_core.registrar.rpc.bst import BstService
+from lookup_core.registrar.rpc.bst import BstService, TokenCases
 from lookup_core.registrar.rpc.interceptors.authentication import Authentication
 from lookup_core.registrar.rpc.interceptors.door import Door
 from lookup_core.registrar.rpc.methods import SERVICES
@@ -61,12 +63,14 @@ from lookup_core.registrar.rpc.register import RegisterCases, RegisterService
 from lookup_core.registrar.seal_segments import SealSegments
 from lookup_core.registrar.secrets_in_use import Secrets
 from lookup_core.registrar.shred_personal_data import ShredPersonalData
+from lookup_core.registrar.start_rotation import CancelRotation, ShowRotations, StartRotation
 from lookup_core.registrar.store.faults import NOT_NOW
 from lookup_core.registrar.store.founding import found
 from lookup_core.registrar.store.lookup_log import PostgresLookupLog
 from lookup_core.registrar.store.pool import Pool, borrowed, open_pool
 from lookup_core.registrar.store.postgres import PostgresStore
 from lookup_core.registrar.store.upkeep import Upkeep
+from lookup_core.registrar.token_history import TokenHistory
 from lookup_core.registrar.validate_token import ValidateToken
 from nser.access.v1 import access_pb2_grpc
 from nser.audit.v1 import audit_pb2_grpc, receipts_pb2_grpc
@@ -113,6 +117,7 @@ class Registrar:
     _server: grpc.aio.Server = field(init=False)
     _page: StatusPage = field(init=False)
     _health: Any = field(init=False)
+    _rotations: RotationRunner = field(init=False)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     _renewing: asyncio.Task[bool] | None = None
 
@@ -132,13 +137,15 @@ class Registrar:
         self._receipt_keys = ReceiptKeys.of(self.keys.ring, (await Log(self._pool).head()).origin)
         await self.sealer.compare()
         upkeep = Upkeep(self._pool, self.grants, self.clock)
+        self._rotations = self._rotating_tokens()
         self._tasks = [
             asyncio.create_task(self.grants.run(), name="grants"),
             asyncio.create_task(upkeep.run(), name="upkeep"),
             asyncio.create_task(SealSegments(self.store, self.clock).run(), name="sealing of segments"),
             asyncio.create_task(self.sealer.run(), name="sealer"),
-            asyncio.create_task(self._rotating().run(), name="rotation"),
+            asyncio.create_task(self._rotating().run(), name="rotation of keys"),
             asyncio.create_task(self._moving().run(), name="move of identifiers"),
+            asyncio.create_task(self._rotations.run(), name="rotations of tokens"),
         ]
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._renew_keys)
         self._page = StatusPage(self.metrics.page, self.status)
@@ -211,6 +218,17 @@ class Registrar:
             told |= {"phase": refused.reason.lower(), "replicas": []}
         return told
 
+    def _rotating_tokens(self) -> RotationRunner:
+        secrets = Secrets.of(self.keys, self.settings.environment, self._blind)
+        return RotationRunner(
+            self.store, Ledger(self.keys.ring.feed), secrets, self._acknowledgement(), self.clock
+        )
+
+    def _acknowledgement(self) -> BoundedAcknowledgement:
+        return BoundedAcknowledgement(
+            self.grants, self.seal, self.metrics, timeout_s=self.settings.ack_timeout_ms / 1000
+        )
+
     def _rotating(self) -> RotatePersonalData:
         return RotatePersonalData(
             self.store, self.keys, self.clock, name=f"{socket.gethostname()} {os.getpid()}"
@@ -261,10 +279,7 @@ class Registrar:
     def _add_services(self, server: grpc.aio.Server) -> None:
         secrets = Secrets.of(self.keys, self.settings.environment, self._blind)
         ledger = Ledger(self.keys.ring.feed)
-        acknowledgement = BoundedAcknowledgement(
-            self.grants, self.seal, self.metrics, timeout_s=self.settings.ack_timeout_ms / 1000
-        )
-        recording = Recording(self.store, acknowledgement)
+        recording = Recording(self.store, self._acknowledgement())
         reads = AuditedReads(self.store)
         cases = RegisterCases(
             register=RegisterExclusion(recording, ledger, secrets, self.clock),
@@ -273,8 +288,15 @@ class Registrar:
             count=CountExclusions(self.store, self.clock),
             shred=ShredPersonalData(recording, ledger, self.clock),
         )
-        generate = GenerateToken(self.store, ledger, secrets, self.clock)
-        validate = ValidateToken(self.store, ShownTokens(secrets.pairing))
+        tokens = TokenCases(
+            generate=GenerateToken(self.store, ledger, secrets, self.clock),
+            validate=ValidateToken(self.store, ShownTokens(secrets.pairing)),
+            rotate=RotateToken(recording, ledger, secrets, self.clock),
+            history=TokenHistory(self.store, secrets, reads),
+            start=StartRotation(self.store, self.clock, self._rotations.wake),
+            show=ShowRotations(self.store, secrets),
+            cancel=CancelRotation(self.store, self.clock),
+        )
         create = CreateKey(recording, ledger, secrets, self.clock)
         digest_key = secrets.request_digest
         audit_pb2_grpc.add_AuditServiceServicer_to_server(
@@ -284,7 +306,7 @@ class Registrar:
             RegisterService(cases, secrets, self.seal, self.clock), server
         )
         bst_pb2_grpc.add_BstServiceServicer_to_server(
-            BstService(generate, validate, self.seal, self.clock), server
+            BstService(tokens, digest_key, self.seal, self.clock), server
         )
         access_pb2_grpc.add_AccessServiceServicer_to_server(
             AccessService(

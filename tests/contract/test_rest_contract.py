@@ -262,6 +262,45 @@ async def test_tokens(rest: httpx2.AsyncClient) -> None:
     assert (await rest.post("/api/v1/bst/validate", json={"bst": "x"})).json()["status"] == "malformed"
 
 
+async def test_a_token_is_rotated_and_its_uses_are_told(
+    rest: httpx2.AsyncClient, double: RegisterDouble
+) -> None:
+    old = a_bst(OTIENO)
+    rotated = await rest.post("/api/v1/bst/rotate", json={"bst": old, "reason": "lost laptop"})
+    request_id = rotated.headers["x-request-id"]
+    assert rotated.json() == {"bst": a_bst(request_id), "replaces": old}
+    (request,) = double.called("Rotate")
+    assert (request.bst, request.reason, request.request_id) == (old, "lost laptop", request_id)
+    first = (await rest.get(f"/api/v1/bst/{old}/history")).json()
+    assert first["items"] == [
+        {"at": "2026-11-25T09:18:00Z", "operator": "Bet Ltd", "action": "checked", "purpose": "exclusion"}
+    ]
+    last = (await rest.get(f"/api/v1/bst/{old}/history", params={"cursor": first["next"]})).json()
+    assert (last["items"][0]["operator"], last["items"][0]["action"], last["next"]) == (
+        None,
+        "generated",
+        None,
+    )
+    assert double.called("History")[1].page_token == first["next"]
+
+
+async def test_what_the_register_refuses_about_a_token_is_a_problem(
+    rest: httpx2.AsyncClient, double: RegisterDouble
+) -> None:
+    double.script("Rotate", kernel.TokenNotLive("rotated"), kernel.TokenNotFound())
+    told = [
+        (await rest.post("/api/v1/bst/rotate", json={"bst": a_bst(OTIENO), "reason": "lost"}))
+        for _ in range(2)
+    ]
+    assert [(one.status_code, one.json()["reason"], one.json()["field"]) for one in told] == [
+        (409, "TOKEN_NOT_LIVE", "bst"),
+        (404, "TOKEN_NOT_FOUND", "bst"),
+    ]
+    double.script("History", kernel.InvalidRequest("page_token", "No."))
+    answer = await rest.get(f"/api/v1/bst/{a_bst(OTIENO)}/history?cursor=x")
+    assert (answer.status_code, answer.json()["field"]) == (400, "cursor")
+
+
 # -- outages and budgets
 
 

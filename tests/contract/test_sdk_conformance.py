@@ -360,6 +360,32 @@ async def test_without_a_registrar_the_bst_is_missing_and_the_answer_stands(
         assert (decision.may_play, decision.bst) == (True, None)
 
 
+async def test_a_rotation_is_repeated_with_one_request_id(make_sdk: MakeSdk, double: RegisterDouble) -> None:
+    double.script("Rotate", kernel.StoreUnreachable(retry_after_ms=1))
+    rotated = await make_sdk(double)("rotate_bst", a_bst(OTIENO), reason="lost laptop")
+    assert rotated.replaces == a_bst(OTIENO) != rotated.bst
+    first, second = double.called("Rotate")
+    assert first == second
+
+
+@pytest.mark.parametrize("refused", [kernel.TokenNotLive("rotated"), kernel.TokenNotFound()])
+async def test_a_rotation_that_is_refused_raises_the_reason_with_the_request_id(
+    make_sdk: MakeSdk, double: RegisterDouble, refused: kernel.Refused
+) -> None:
+    double.script("Rotate", refused)
+    with pytest.raises(nser_client.errors.BY_REASON[refused.reason]) as raised:
+        await make_sdk(double)("rotate_bst", a_bst(OTIENO), reason="lost laptop")
+    assert raised.value.request_id == double.called("Rotate")[0].request_id
+
+
+async def test_a_history_is_read_page_by_page(make_sdk: MakeSdk, double: RegisterDouble) -> None:
+    sdk = make_sdk(double)
+    first = await sdk("bst_history", a_bst(OTIENO), page_size=1)
+    last = await sdk("bst_history", a_bst(OTIENO), page_token=first.next)
+    assert [use.action for page in (first, last) for use in page.uses] == ["checked", "generated"]
+    assert (first.uses[0].operator, last.uses[0].operator, last.next) == ("Bet Ltd", None, None)
+
+
 # -- writes
 
 
@@ -456,5 +482,13 @@ def test_both_clients_have_the_same_calls_with_the_same_arguments() -> None:
     assert calls(Client) == calls(AsyncClient)
     assert set(calls(Client)) == {
         *("check", "check_many", "register", "extend", "get", "stats"),
-        *("generate_bst", "validate_bst", "create_key", "list_keys", "revoke_key"),
+        *(
+            "generate_bst",
+            "validate_bst",
+            "rotate_bst",
+            "bst_history",
+            "create_key",
+            "list_keys",
+            "revoke_key",
+        ),
     }

@@ -24,7 +24,19 @@ PATHS = (
         f"{REGISTER}/{name}"
         for name in ("Register", "Get", "List", "Extend", "RequestRelease", "Release", "Stats")
     ),
-    *(f"{BST}/{name}" for name in ("Generate", "Validate", "Rotate", "History")),
+    *(
+        f"{BST}/{name}"
+        for name in (
+            "Generate",
+            "Validate",
+            "Rotate",
+            "History",
+            "StartRotation",
+            "GetRotation",
+            "ListRotations",
+            "CancelRotation",
+        )
+    ),
     *(f"{ACCESS}/{name}" for name in ("CreateKey", "ListKeys", "RotateKey", "RevokeKey")),
 )
 PERSON = someone()

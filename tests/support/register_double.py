@@ -370,6 +370,23 @@ class _Bst(bst_pb2_grpc.BstServiceServicer):
         status = bst_pb2.TOKEN_STATUS_MALFORMED if malformed else bst_pb2.TOKEN_STATUS_UNKNOWN
         return bst_pb2.ValidateResponse(valid=False, status=status, reason="The register does not know it.")
 
+    async def Rotate(self, request: bst_pb2.RotateRequest, context: Context) -> Any:
+        if scripted := await self.double.enter("Rotate", request, context, "bst:write"):
+            return scripted
+        new = a_bst(request.request_id)
+        response = bst_pb2.RotateResponse(bst=new, replaces=request.bst, version=2, revision="cmV2aXNpb24")
+        response.created_at.FromDatetime(NOW)
+        return response
+
+    async def History(self, request: bst_pb2.HistoryRequest, context: Context) -> Any:
+        if scripted := await self.double.enter("History", request, context, "bst:read"):
+            return scripted
+        use = bst_pb2.TokenUse(operator="Bet Ltd", action="checked", purpose="exclusion")
+        use.at.FromDatetime(NOW)
+        if request.page_token:
+            return bst_pb2.HistoryResponse(uses=[bst_pb2.TokenUse(at=use.at, action="generated")])
+        return bst_pb2.HistoryResponse(uses=[use], next_page_token="x" * 150)
+
 
 @dataclass
 class _Access(access_pb2_grpc.AccessServiceServicer):

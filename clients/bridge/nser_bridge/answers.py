@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nser_bridge.problems import problem_of
-from nser_client import Decision, Exclusion, GeneratedToken, Outcome, Stats, TokenValidity
+from nser_client import (
+    Decision,
+    Exclusion,
+    GeneratedToken,
+    Outcome,
+    RotatedToken,
+    Stats,
+    TokenHistory,
+    TokenValidity,
+)
 
 
 def instant(at: datetime | None) -> str | None:
@@ -84,6 +93,20 @@ def token(generated: GeneratedToken) -> Mapping[str, Any]:
 def validity(validated: TokenValidity) -> Mapping[str, Any]:
     """Return whether a BST resolves."""
     return {"valid": validated.valid, "status": validated.status, "reason": validated.reason}
+
+
+def successor(rotated: RotatedToken) -> Mapping[str, Any]:
+    """Return a BST and the one that it replaces."""
+    return {"bst": rotated.bst, "replaces": rotated.replaces}
+
+
+def history(page: TokenHistory) -> Mapping[str, Any]:
+    """Return a page of a token's uses."""
+    items = [
+        {"at": instant(use.at), "operator": use.operator, "action": use.action, "purpose": use.purpose}
+        for use in page.uses
+    ]
+    return {"items": items, "next": page.next}
 
 
 def stats(counted: Stats) -> Mapping[str, Any]:

@@ -53,6 +53,8 @@ class Bridge:
         yield "/api/v1/nser/stats", registrations.Stats(self.client)
         yield "/api/v1/bst/generate", tokens.Generate(self.client)
         yield "/api/v1/bst/validate", tokens.Validate(self.client)
+        yield "/api/v1/bst/rotate", tokens.Rotate(self.client)
+        yield "/api/v1/bst/{token}/history", tokens.History(self.client)
         yield "/api/v1/operators/lookup", lookups.OperatorLookup(self._lookups)
         yield "/api/v1/operators/batch/lookup", lookups.BatchLookups(self._lookups)
         yield "/health", health.Health()

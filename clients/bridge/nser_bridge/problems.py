@@ -49,6 +49,7 @@ _REST_NAMES: Final[Mapping[str, str]] = {
     "to_date": "to",
     "purpose": "check_type",
     "subjects": "users",
+    "page_token": "cursor",
 }
 _ITEM: Final = re.compile(r"^subjects?(?P<index>\[\d+\])?\.")
 

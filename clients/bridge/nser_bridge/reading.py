@@ -153,7 +153,7 @@ def printable(sent: str, longest: int = _LONGEST_NAME) -> str:
     return shown if len(sent) <= longest else f"{shown}…"
 
 
-def query(request: Request, known: Collection[str]) -> Mapping[str, str]:
+def query(request: Request, known: Collection[str], *, longest: int = 64) -> Mapping[str, str]:
     """Return the query's parameters. Raises Problem for an unknown one, by name, and for one that is given twice."""
     given: dict[str, str] = {}
     for name, value in request.params.items():
@@ -161,7 +161,7 @@ def query(request: Request, known: Collection[str]) -> Mapping[str, str]:
             shown = printable(name)
             detail = f"{shown} is not a parameter here. Parameters: {', '.join(known) or 'none'}."
             raise Problem(400, "INVALID_REQUEST", detail, field=shown)
-        if not isinstance(value, str) or len(value) > 64:
+        if not isinstance(value, str) or len(value) > longest:
             raise Problem(400, "INVALID_REQUEST", f"{name} must be given once, and be short.", field=name)
         given[name] = value
     return given

@@ -80,6 +80,14 @@ class BstWanted(Struct, forbid_unknown_fields=True, frozen=True):
     date_of_birth: Day | None = None
 
 
+class BstRotation(Struct, forbid_unknown_fields=True, frozen=True):
+    """POST /api/v1/bst/rotate."""
+
+    bst: Bst
+    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    request_id: RequestId | None = None
+
+
 class BstGiven(Struct, forbid_unknown_fields=True, frozen=True):
     """POST /api/v1/bst/validate."""
 

@@ -1,13 +1,19 @@
-"""Bematore Screening Tokens: generate and validate."""
+"""Bematore Screening Tokens: generate, validate, rotate, and who used one."""
 
 from __future__ import annotations
+
+from typing import Final
+from uuid import uuid4
 
 import msgspec
 from falcon.asgi import Request, Response
 
 from nser_bridge import answers, reading
-from nser_bridge.shapes import BstGiven, BstWanted
+from nser_bridge.registrations import REQUEST_ID
+from nser_bridge.shapes import BstGiven, BstRotation, BstWanted
 from nser_client import AsyncClient, InvalidRequest
+
+LONGEST_CURSOR: Final = 512
 
 
 class Generate:
@@ -45,3 +51,35 @@ class Validate:
         )
         given = await reading.body(request, BstGiven)
         response.data = msgspec.json.encode(answers.validity(await speaker.validate_bst(given.bst)))
+
+
+class Rotate:
+    """POST /api/v1/bst/rotate: a new token in the place of one, which goes on resolving."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def on_post(self, request: Request, response: Response) -> None:
+        speaker = self._client.on_behalf_of(
+            reading.api_key(request), correlation_id=request.context.correlation_id
+        )
+        wanted = await reading.body(request, BstRotation)
+        request_id = wanted.request_id or str(uuid4())
+        response.set_header(REQUEST_ID, request_id)
+        rotated = await speaker.rotate_bst(wanted.bst, reason=wanted.reason, request_id=request_id)
+        response.data = msgspec.json.encode(answers.successor(rotated))
+
+
+class History:
+    """GET /api/v1/bst/{token}/history: a page of uses, newest first."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def on_get(self, request: Request, response: Response, token: str) -> None:
+        speaker = self._client.on_behalf_of(
+            reading.api_key(request), correlation_id=request.context.correlation_id
+        )
+        asked = reading.query(request, ("cursor",), longest=LONGEST_CURSOR)
+        page = await speaker.bst_history(token, page_token=asked.get("cursor"))
+        response.data = msgspec.json.encode(answers.history(page))

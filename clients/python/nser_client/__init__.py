@@ -10,7 +10,17 @@
 gets no answer says INDETERMINATE, which is not `may_play`; only faults of the caller raise. No answer is ever kept.
 """
 
-from nser_client.answers import ApiKey, Exclusion, GeneratedToken, Stats, StatsCell, TokenValidity
+from nser_client.answers import (
+    ApiKey,
+    Exclusion,
+    GeneratedToken,
+    RotatedToken,
+    Stats,
+    StatsCell,
+    TokenHistory,
+    TokenUse,
+    TokenValidity,
+)
 from nser_client.client import AsyncClient, Client
 from nser_client.decision import UNKNOWN_ANSWER, Decision
 from nser_client.errors import (
@@ -44,8 +54,11 @@ from nser_client.errors import (
     RequestIdReused,
     RevisionFromOtherStore,
     RevisionNotReached,
+    RotationNotFound,
     StoreBehindWitness,
     StoreUnreachable,
+    TokenNotFound,
+    TokenNotLive,
     Unavailable,
     Unreachable,
 )
@@ -118,6 +131,8 @@ __all__ = [
     "RevisionFromOtherStore",
     "RevisionNotReached",
     "RiskLevel",
+    "RotatedToken",
+    "RotationNotFound",
     "Stats",
     "StatsCell",
     "StatsGroup",
@@ -125,8 +140,12 @@ __all__ = [
     "StoreUnreachable",
     "Subject",
     "Tls",
+    "TokenHistory",
     "TokenKind",
+    "TokenNotFound",
+    "TokenNotLive",
     "TokenStatus",
+    "TokenUse",
     "TokenValidity",
     "Unavailable",
     "Unreachable",

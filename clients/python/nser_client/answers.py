@@ -53,6 +53,35 @@ class TokenValidity:
 
 
 @dataclass(frozen=True, slots=True)
+class RotatedToken:
+    """A person's new live BST, and the one that it replaces, which goes on resolving."""
+
+    bst: str
+    replaces: str
+    version: int
+    created_at: datetime | None
+    revision: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUse:
+    """Something that was done with a person's tokens: by whom, when and for what."""
+
+    at: datetime | None
+    operator: str | None  # None: the register itself
+    action: str  # checked, generated, disclosed, rotated, revoked, history_read
+    purpose: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenHistory:
+    """A page of uses, newest first; `next` leads to the one after it, and is None on the last."""
+
+    uses: Sequence[TokenUse]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class StatsCell:
     """One count; None when it was suppressed because it is below 5."""
 
@@ -130,6 +159,26 @@ def validity_from(message: bst_pb2.ValidateResponse) -> TokenValidity:
     return TokenValidity(
         valid=message.valid and resolves, status=status or TokenStatus.UNKNOWN, reason=message.reason or None
     )
+
+
+def rotated_from(message: bst_pb2.RotateResponse) -> RotatedToken:
+    """Read a token's successor."""
+    return RotatedToken(
+        bst=message.bst,
+        replaces=message.replaces,
+        version=message.version,
+        created_at=_instant(message.created_at, message.HasField("created_at")),
+        revision=message.revision or None,
+    )
+
+
+def history_from(message: bst_pb2.HistoryResponse) -> TokenHistory:
+    """Read a page of a token's history."""
+    uses = tuple(
+        TokenUse(_instant(use.at, use.HasField("at")), use.operator or None, use.action, use.purpose or None)
+        for use in message.uses
+    )
+    return TokenHistory(uses, message.next_page_token or None)
 
 
 def stats_from(message: register_pb2.StatsResponse) -> Stats:

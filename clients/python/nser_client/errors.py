@@ -14,11 +14,14 @@
     ├── NotFound                       NOT_FOUND
     │   ├── ExclusionNotFound          EXCLUSION_NOT_FOUND
     │   ├── KeyNotFound                KEY_NOT_FOUND
-    │   └── AuditEntryNotFound         AUDIT_ENTRY_NOT_FOUND
+    │   ├── AuditEntryNotFound         AUDIT_ENTRY_NOT_FOUND
+    │   ├── TokenNotFound              TOKEN_NOT_FOUND
+    │   └── RotationNotFound           ROTATION_NOT_FOUND
     ├── Conflict                       CONFLICT: the state of the register forbids it
     │   ├── NotReleasable              NOT_RELEASABLE
     │   ├── ExclusionReleased          EXCLUSION_RELEASED
     │   ├── PeriodNotLonger            PERIOD_NOT_LONGER
+    │   ├── TokenNotLive               TOKEN_NOT_LIVE
     │   └── RevisionFromOtherStore     REVISION_FROM_OTHER_STORE
     ├── NotBuilt                       NOT_IMPLEMENTED
     └── Outage                         a check answers INDETERMINATE instead of raising one of these
@@ -157,6 +160,18 @@ class KeyNotFound(NotFound):
     reason = "KEY_NOT_FOUND"
 
 
+class TokenNotFound(NotFound):
+    """No BST of the register, or one that your operator had not from it."""
+
+    reason = "TOKEN_NOT_FOUND"
+
+
+class RotationNotFound(NotFound):
+    """No rotation of tokens has this id."""
+
+    reason = "ROTATION_NOT_FOUND"
+
+
 class Conflict(NserError):
     """The state of the register forbids it."""
 
@@ -179,6 +194,12 @@ class PeriodNotLonger(Conflict):
     """An extension that would not end later than what is in force."""
 
     reason = "PERIOD_NOT_LONGER"
+
+
+class TokenNotLive(Conflict):
+    """The BST was rotated or revoked before (`details["state"]`)."""
+
+    reason = "TOKEN_NOT_LIVE"
 
 
 class RevisionFromOtherStore(Conflict):

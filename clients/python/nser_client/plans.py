@@ -16,9 +16,17 @@ from nser.bst.v1 import bst_pb2
 from nser.lookup.v1 import lookup_pb2
 from nser.register.v1 import register_pb2
 from nser_client import answers, requests, rpcs
-from nser_client.answers import ApiKey, Exclusion, GeneratedToken, Stats, TokenValidity
+from nser_client.answers import (
+    ApiKey,
+    Exclusion,
+    GeneratedToken,
+    RotatedToken,
+    Stats,
+    TokenHistory,
+    TokenValidity,
+)
 from nser_client.decision import Decision, decision_from, denied, is_stale, unknown_answer
-from nser_client.errors import NserError, Outage
+from nser_client.errors import InvalidRequest, NserError, Outage
 from nser_client.options import Options
 from nser_client.receipts import Receipt, Receipts, receipt_from
 from nser_client.requests import Registration, Subject
@@ -263,6 +271,40 @@ class Plans:
         request = bst_pb2.ValidateRequest(bst=requests.text(bst, "bst"))
         response = yield from self._ask_the_registrar(rpcs.VALIDATE, request)
         return answers.validity_from(response)
+
+    def rotate_bst(
+        self, bst: str, *, reason: str, request_id: str | UUID | None = None
+    ) -> Plan[RotatedToken]:
+        """Give a person a new live BST in the place of this one, which goes on resolving.
+
+        When this returns, every replica knows both. Raises TokenNotFound, also for a BST that your operator had not
+        from the register, TokenNotLive for one that was rotated or revoked before, and as `register`.
+        """
+        identifier = requests.request_id_text(request_id)
+        request = bst_pb2.RotateRequest(
+            request_id=identifier,
+            bst=requests.text(bst, "bst"),
+            reason=requests.text(reason, "reason"),
+        )
+        response = yield from self._write(rpcs.ROTATE, request, identifier)
+        return answers.rotated_from(response)
+
+    def bst_history(
+        self, bst: str, *, page_size: int = 0, page_token: str | None = None
+    ) -> Plan[TokenHistory]:
+        """Tell who used a person's BSTs, when and for what, newest first: your operator's own uses.
+
+        Give the `next` of a page as `page_token` for the one after it. Raises TokenNotFound.
+        """
+        if not 0 <= page_size <= _LARGEST_PAGE:
+            raise InvalidRequest(f"page_size is 0 to {_LARGEST_PAGE}.", field="page_size")
+        request = bst_pb2.HistoryRequest(
+            bst=requests.text(bst, "bst"),
+            page_size=page_size,
+            page_token=requests.text(page_token or "", "page_token"),
+        )
+        response = yield from self._ask_the_registrar(rpcs.HISTORY, request)
+        return answers.history_from(response)
 
     # -- receipts
 

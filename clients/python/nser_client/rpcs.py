@@ -45,6 +45,8 @@ STATS: Final = Rpc(
 )
 GENERATE: Final = Rpc("/nser.bst.v1.BstService/Generate", bst_pb2.GenerateRequest, bst_pb2.GenerateResponse)
 VALIDATE: Final = Rpc("/nser.bst.v1.BstService/Validate", bst_pb2.ValidateRequest, bst_pb2.ValidateResponse)
+ROTATE: Final = Rpc("/nser.bst.v1.BstService/Rotate", bst_pb2.RotateRequest, bst_pb2.RotateResponse)
+HISTORY: Final = Rpc("/nser.bst.v1.BstService/History", bst_pb2.HistoryRequest, bst_pb2.HistoryResponse)
 CREATE_KEY: Final = Rpc(
     "/nser.access.v1.AccessService/CreateKey", access_pb2.CreateKeyRequest, access_pb2.CreateKeyResponse
 )

@@ -1,3 +1,4 @@
+DROP INDEX register.audit_entry_bst;
 DROP TABLE register.token_rotation_list, register.token_rotation;
 ALTER TABLE register.outbox DROP COLUMN operator_id;
 DROP INDEX register.bst_token_minted, register.bst_cross_reference_operator;

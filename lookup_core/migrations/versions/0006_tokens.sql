@@ -12,6 +12,7 @@ ALTER TABLE register.outbox ADD COLUMN operator_id uuid;
 -- whoever goes on, after whatever, begins where the last commit ended.
 CREATE TABLE register.token_rotation (
     rotation_id  uuid PRIMARY KEY,
+    digest       bytea NOT NULL CHECK (length(digest) = 32),   -- of what was asked: the id is the request's
     operator_id  uuid REFERENCES register.operator,
     minted_from  timestamptz,
     minted_to    timestamptz,
@@ -23,7 +24,8 @@ CREATE TABLE register.token_rotation (
     origin       text NOT NULL,
     correlation_id text NOT NULL,
     state        text NOT NULL DEFAULT 'running' CHECK (state IN ('running', 'done', 'cancelled')),
-    cursor_at    timestamptz NOT NULL DEFAULT '-infinity',
+    gathered_at  timestamptz,                       -- of an operator's: how far the lookup log was read for its tokens
+    cursor_at    timestamptz,
     cursor_token bytea NOT NULL DEFAULT '',
     passed       bigint NOT NULL DEFAULT 0,         -- tokens that the cursor went over
     rotated      bigint NOT NULL DEFAULT 0,         -- people who have a new token
@@ -43,8 +45,11 @@ CREATE TABLE register.token_rotation_list (
     rotation_id uuid NOT NULL REFERENCES register.token_rotation,
     token       bytea NOT NULL CHECK (length(token) = 16),
     version     smallint NOT NULL,
-    PRIMARY KEY (rotation_id, token, version)
+    PRIMARY KEY (rotation_id, token)
 );
 
 GRANT SELECT, INSERT ON register.token_rotation, register.token_rotation_list TO nser_registrar;
 GRANT UPDATE ON register.token_rotation TO nser_registrar;
+
+-- A token's history, newest first, is read from one end of this; checks are read from lookup_log_token.
+CREATE INDEX audit_entry_bst ON register.audit_entry (subject, at) WHERE action LIKE 'bst.%';

@@ -11,7 +11,11 @@ import asyncpg
 
 from lookup_core.kernel.sql import load_queries
 
-QUERIES: Final = load_queries("lookup_core.registrar.store", "queries.sql")
+QUERIES: Final = {
+    name: query
+    for file in ("queries.sql", "tokens.sql")
+    for name, query in load_queries("lookup_core.registrar.store", file).items()
+}
 ACQUIRE_S: Final = 2.0
 CONNECT_S: Final = 2.0
 

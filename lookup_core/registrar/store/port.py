@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Generic, Protocol, TypeVar
+from uuid import UUID
 
 from lookup_core.domain.blind import LiveVersions
 from lookup_core.domain.bst import Token
@@ -23,6 +24,7 @@ from lookup_core.registrar.store.rows import (
     AuditLine,
     Binding,
     Disclosed,
+    Event,
     Head,
     HeldExclusion,
     HeldForm,
@@ -34,6 +36,15 @@ from lookup_core.registrar.store.rows import (
     Person,
     Revised,
     SealedPerson,
+)
+from lookup_core.registrar.store.token_rows import (
+    HeldToken,
+    Passed,
+    Place,
+    Rotation,
+    RotationState,
+    Step,
+    Use,
 )
 
 Result = TypeVar("Result")
@@ -82,6 +93,20 @@ class Transaction(RotatingTransaction, Protocol):
     async def turn_generation(self, number: PersonNo) -> None:
         """Take a person's pairwise tokens one generation further; the person is locked."""
         ...
+
+    async def token_held(self, token: Token, operator_id: OperatorId | None) -> HeldToken | None:
+        """Whose it is; read before the person's lock, and its state again after."""
+        ...
+
+    async def retire_tokens(self, states: Mapping[Token, str]) -> None:
+        """Put tokens into the state rotated or revoked, under their people's locks."""
+        ...
+
+    async def knowers(self, tokens: Collection[Token]) -> Mapping[Token, Sequence[OperatorId]]:
+        """Which operators were given which of these."""
+        ...
+
+    async def disclose_pairs(self, pairs: Collection[tuple[Token, OperatorId]]) -> None: ...
 
     async def personal_data(self, number: PersonNo) -> SealedPerson | None: ...
 
@@ -167,6 +192,38 @@ class Transaction(RotatingTransaction, Protocol):
         """Under the counter's lock: from this revision on this version alone is live."""
         ...
 
+    # -- rotations of many tokens
+
+    async def start_rotation(self, rotation: Rotation, tokens: Collection[Token]) -> bool:
+        """Enter a rotation with its list; false when its id is taken."""
+        ...
+
+    async def rotation(self, rotation_id: UUID) -> Rotation | None: ...
+
+    async def lock_rotation(self, rotation_id: UUID) -> Rotation | None: ...
+
+    async def claim_rotation(self, rotation_id: UUID) -> Rotation | None:
+        """Lock it if it is running and nobody else is at it."""
+        ...
+
+    async def gather(self, rotation: Rotation, count: int) -> None:
+        """Note what its operator was told in the next `count` entries of the lookup log, up to the rotation's start."""
+        ...
+
+    async def next_tokens(self, rotation: Rotation, count: int) -> Sequence[Passed]:
+        """Those after its cursor, in its order; none when it has gone over all."""
+        ...
+
+    async def move_rotation(self, rotation_id: UUID, step: Step) -> None: ...
+
+    async def end_rotation(self, rotation_id: UUID, state: RotationState, at: datetime) -> None: ...
+
+    async def has_operator(self, operator_id: OperatorId) -> bool: ...
+
+    async def has_own_tokens(self, operator_id: OperatorId) -> bool:
+        """Whether an operator knows people by pairwise tokens."""
+        ...
+
     # -- the revision
 
     async def position(self) -> Revision:
@@ -182,6 +239,10 @@ class Transaction(RotatingTransaction, Protocol):
 
     async def record(self, revised: Revised) -> None:
         """Write the change, move the counter, keep the answer and the event, and wake the replicas at the commit."""
+        ...
+
+    async def tell(self, events: Sequence[Event], revision: Revision) -> None:
+        """Put events into the outbox, beside the one that `record` takes."""
         ...
 
     async def audit(self, lines: Sequence[AuditLine]) -> None:
@@ -220,6 +281,28 @@ class Store(Protocol):
     async def pairwise_generation(self, number: PersonNo) -> int | None:
         """Of a person's pairwise tokens; None for a number that nobody has."""
         ...
+
+    async def tokens_of(self, token: Token, operator_id: OperatorId | None) -> tuple[Sequence[Token], bool]:
+        """All tokens of the person of one of them, and whether the operator had any of us; none for an unknown one."""
+        ...
+
+    async def tokens_of_person(self, number: PersonNo) -> Sequence[Token]:
+        """Every global token of a person, live or not; none for a number that nobody has."""
+        ...
+
+    async def history(
+        self, tokens: Sequence[Token], operator_id: OperatorId | None, after: Place | None, count: int
+    ) -> Sequence[Use]:
+        """Up to `count` uses of these tokens before a place, newest first; of one operator, or of all."""
+        ...
+
+    async def stored_rotation(self, rotation_id: UUID) -> Rotation | None: ...
+
+    async def rotations(self, after: tuple[datetime, UUID] | None, count: int) -> Sequence[Rotation]:
+        """Up to `count`, newest first."""
+        ...
+
+    async def running_rotations(self) -> Sequence[UUID]: ...
 
     async def look(self, identifiers: Collection[Identifier], operator_id: OperatorId | None) -> Look:
         """Who holds these, and their live tokens."""

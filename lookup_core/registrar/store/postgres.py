@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Final, TypeVar
+from uuid import UUID
 
 import asyncpg
 import structlog
 
 from lookup_core.domain.blind import LiveVersions
-from lookup_core.domain.bst import Token
+from lookup_core.domain.bst import Token, format_token
 from lookup_core.domain.ids import ExclusionId, KeyId, OperatorId, PersonNo, Revision
 from lookup_core.kernel.clock import SystemClock
 from lookup_core.kernel.errors import StoreUnreachable
@@ -28,6 +29,8 @@ from lookup_core.registrar.store.faults import AGAIN, NOT_NOW, OutcomeUnknown, l
 from lookup_core.registrar.store.pool import QUERIES, Connection, Doubt, Pool, borrowed
 from lookup_core.registrar.store.port import Committed, Moved, Transaction
 from lookup_core.registrar.store.rows import HeldExclusion, HeldKey, LiveToken, Look
+from lookup_core.registrar.store.token_rows import Place, Rotation, Use
+from lookup_core.registrar.store.token_transaction import rotation_of
 from lookup_core.registrar.store.transaction import PostgresTransaction, Progress
 
 log = structlog.get_logger()
@@ -39,6 +42,9 @@ READ_S: Final = 5.0
 COUNTED: Final = {"": "count_total"} | {
     group: f"count_{group}" for group in ("period", "state", "county", "channel", "month")
 }
+
+NEWEST: Final = Place(datetime(9999, 1, 1, tzinfo=UTC), "")
+"""Before which everything is."""
 
 Result = TypeVar("Result")
 
@@ -160,6 +166,39 @@ class PostgresStore:
     async def pairwise_generation(self, number: PersonNo) -> int | None:
         rows = await self._fetch("pairwise_generation", number)
         return int(rows[0]["pairwise_generation"]) if rows else None
+
+    async def tokens_of(self, token: Token, operator_id: OperatorId | None) -> tuple[Sequence[Token], bool]:
+        rows = await self._fetch("tokens_of", token.raw, token.version, operator_id)
+        return [Token(row["token"], row["version"]) for row in rows], any(row["is_known"] for row in rows)
+
+    async def tokens_of_person(self, number: PersonNo) -> Sequence[Token]:
+        return [Token(row["token"], row["version"]) for row in await self._fetch("tokens_of_person", number)]
+
+    async def history(
+        self, tokens: Sequence[Token], operator_id: OperatorId | None, after: Place | None, count: int
+    ) -> Sequence[Use]:
+        place = after or NEWEST
+        named = [token.raw for token in tokens], [format_token(token) for token in tokens]
+        with unreachable():
+            async with asyncio.timeout(READ_S), borrowed(self._pool) as connection, connection.transaction():
+                await connection.execute(QUERIES["in_order"])
+                rows = await connection.fetch(
+                    QUERIES["history"], *named, operator_id, place.at, place.tie, count
+                )
+        return [
+            Use(Place(row["at"], row["tie"]), row["operator"], row["action"], row["purpose"]) for row in rows
+        ]
+
+    async def stored_rotation(self, rotation_id: UUID) -> Rotation | None:
+        rows = await self._fetch("rotation", rotation_id)
+        return rotation_of(rows[0]) if rows else None
+
+    async def rotations(self, after: tuple[datetime, UUID] | None, count: int) -> Sequence[Rotation]:
+        place = after or (NEWEST.at, UUID(int=2**128 - 1))
+        return [rotation_of(row) for row in await self._fetch("rotations", *place, count)]
+
+    async def running_rotations(self) -> Sequence[UUID]:
+        return [row["rotation_id"] for row in await self._fetch("running_rotations")]
 
     async def look(self, identifiers: Collection[Identifier], operator_id: OperatorId | None) -> Look:
         sought = reading.Sought(identifiers)

@@ -1,5 +1,6 @@
--- What the registrar says to PostgreSQL, by name. The order within a writing transaction is: the request id, the
--- identifiers (sorted), people (sorted) or a key, the counter (SAFETY.md 10), and the audit log last. READ COMMITTED: each statement
+-- What the registrar says to PostgreSQL, by name (about tokens: tokens.sql). The order within a writing transaction is:
+-- the request id, the identifiers (sorted), people (sorted) or a key, the counter (SAFETY.md 10), and the audit log last.
+-- READ COMMITTED: each statement
 -- sees what was committed before it began, so what must hold is read again after its lock was taken.
 
 -- name: lock

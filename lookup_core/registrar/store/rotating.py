@@ -47,7 +47,7 @@ class Begun:
 class RotatingTransaction(Protocol):
     """The part of a writing transaction that a rotation needs."""
 
-    async def rotation(self) -> Rotation | None:
+    async def key_rotation(self) -> Rotation | None:
         """The one that runs, locked; None when there is none, or somebody is at it."""
         ...
 
@@ -61,11 +61,11 @@ class RotatingTransaction(Protocol):
 
     async def rewrap(self, kek_id: str, moved: Sequence[tuple[PersonNo, bytes]]) -> None: ...
 
-    async def save_rotation(self, rotation: Rotation) -> None: ...
+    async def save_key_rotation(self, rotation: Rotation) -> None: ...
 
     # -- for the owner's role alone
 
-    async def start_rotation(self, rotation_id: UUID, kind: str, kek_id: str) -> Begun:
+    async def start_key_rotation(self, rotation_id: UUID, kind: str, kek_id: str) -> Begun:
         """Enter a rotation, or turn the one that runs to another master key."""
         ...
 
@@ -81,7 +81,7 @@ class RotationStatements:
 
     _connection: Connection
 
-    async def rotation(self) -> Rotation | None:
+    async def key_rotation(self) -> Rotation | None:
         row = await self._connection.fetchrow(ROTATION_QUERIES["rotation_under_way"])
         if row is None:
             return None
@@ -116,14 +116,14 @@ class RotationStatements:
         numbers, wrapped = [number for number, _ in moved], [key for _, key in moved]
         await self._connection.execute(ROTATION_QUERIES["rewrap"], numbers, kek_id, wrapped)
 
-    async def save_rotation(self, rotation: Rotation) -> None:
+    async def save_key_rotation(self, rotation: Rotation) -> None:
         await self._connection.execute(
             ROTATION_QUERIES["save_rotation"],
             *(rotation.rotation_id, rotation.number_of_pass, rotation.position, rotation.changed),
             *(rotation.done, rotation.refused, "done" if rotation.is_done else "running"),
         )
 
-    async def start_rotation(self, rotation_id: UUID, kind: str, kek_id: str) -> Begun:
+    async def start_key_rotation(self, rotation_id: UUID, kind: str, kek_id: str) -> Begun:
         row = await self._connection.fetchrow(ROTATION_QUERIES["start_rotation"], rotation_id, kind, kek_id)
         assert row is not None, "it is entered, or the one that runs is turned"
         return Begun(row["rotation_id"], row["kind"], row["total"])

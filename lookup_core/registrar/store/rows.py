@@ -157,6 +157,7 @@ class Event:
     name: str
     person_no: PersonNo
     data: dict[str, Any]
+    operator_id: OperatorId | None = None  # for whom; None: for everybody whom it concerns
 
 
 @dataclass(frozen=True, slots=True)

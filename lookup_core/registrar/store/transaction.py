@@ -42,6 +42,7 @@ from lookup_core.registrar.store.rows import (
     Revised,
     SealedPerson,
 )
+from lookup_core.registrar.store.token_transaction import TokenTransaction
 
 
 @dataclass(slots=True)
@@ -51,7 +52,7 @@ class Progress:
     is_open: bool = False
 
 
-class PostgresTransaction(RotationStatements):
+class PostgresTransaction(RotationStatements, TokenTransaction):
     """The statements of one transaction, on one connection."""
 
     def __init__(

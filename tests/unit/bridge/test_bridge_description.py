@@ -40,6 +40,7 @@ def test_routes_and_methods_are_those_described() -> None:
         shapes.Registration,
         shapes.Extension,
         shapes.BstWanted,
+        shapes.BstRotation,
         shapes.BstGiven,
     ],
     ids=lambda shape: shape.__name__,

@@ -50,6 +50,27 @@ TOKEN_STATUS_MALFORMED: TokenStatus.ValueType  # 5
 """its form or its check digits are wrong"""
 Global___TokenStatus: _TypeAlias = TokenStatus  # noqa: Y015
 
+class _RotationState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RotationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RotationState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROTATION_STATE_UNSPECIFIED: _RotationState.ValueType  # 0
+    ROTATION_STATE_RUNNING: _RotationState.ValueType  # 1
+    ROTATION_STATE_DONE: _RotationState.ValueType  # 2
+    """every replica knows all of it"""
+    ROTATION_STATE_CANCELLED: _RotationState.ValueType  # 3
+
+class RotationState(_RotationState, metaclass=_RotationStateEnumTypeWrapper): ...
+
+ROTATION_STATE_UNSPECIFIED: RotationState.ValueType  # 0
+ROTATION_STATE_RUNNING: RotationState.ValueType  # 1
+ROTATION_STATE_DONE: RotationState.ValueType  # 2
+"""every replica knows all of it"""
+ROTATION_STATE_CANCELLED: RotationState.ValueType  # 3
+Global___RotationState: _TypeAlias = RotationState  # noqa: Y015
+
 @_typing.final
 class GenerateRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -189,17 +210,28 @@ class RotateResponse(_message.Message):
 
     BST_FIELD_NUMBER: _builtins.int
     REPLACES_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     bst: _builtins.str
     replaces: _builtins.str
+    version: _builtins.int
+    """2 for BST-02"""
+    revision: _builtins.str
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
         bst: _builtins.str = ...,
         replaces: _builtins.str = ...,
+        version: _builtins.int = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        revision: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bst", b"bst", "replaces", b"replaces"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bst", b"bst", "created_at", b"created_at", "replaces", b"replaces", "revision", b"revision", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -262,8 +294,11 @@ class TokenUse(_message.Message):
     ACTION_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     operator: _builtins.str
+    """the name; empty for the register itself"""
     action: _builtins.str
+    """checked, generated, disclosed, rotated, revoked, history_read"""
     purpose: _builtins.str
+    """of a check: exclusion, marketing, age; of the others: why, where it was said"""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -281,3 +316,321 @@ class TokenUse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TokenUse: _TypeAlias = TokenUse  # noqa: Y015
+
+@_typing.final
+class MintedBetween(_message.Message):
+    """Tokens minted from the one instant on, and before the other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def to(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        to: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "to", b"to"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MintedBetween: _TypeAlias = MintedBetween  # noqa: Y015
+
+@_typing.final
+class TokenList(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """A longer list is several rotations."""
+
+    def __init__(
+        self,
+        *,
+        tokens: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenList: _TypeAlias = TokenList  # noqa: Y015
+
+@_typing.final
+class Rotation(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROTATION_ID_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    MINTED_FIELD_NUMBER: _builtins.int
+    LISTED_FIELD_NUMBER: _builtins.int
+    REVOKE_OLD_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    ROTATED_FIELD_NUMBER: _builtins.int
+    REVOKED_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
+    STARTED_BY_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    rotation_id: _builtins.str
+    """UUID"""
+    operator: _builtins.str
+    """the name"""
+    listed: _builtins.int
+    """how many tokens the list has"""
+    revoke_old: _builtins.bool
+    dry_run: _builtins.bool
+    reason: _builtins.str
+    state: Global___RotationState.ValueType
+    progress: _builtins.float
+    """0 to 1; an estimate until it is done"""
+    passed: _builtins.int
+    """tokens that were looked at"""
+    rotated: _builtins.int
+    """people who have a new token; with dry_run: who would"""
+    revoked: _builtins.int
+    """tokens that resolve no more; with dry_run: that would"""
+    unknown: _builtins.int
+    """tokens of the list that are not the register's"""
+    started_by: _builtins.str
+    @_builtins.property
+    def minted(self) -> Global___MintedBetween: ...
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        rotation_id: _builtins.str = ...,
+        operator: _builtins.str = ...,
+        minted: Global___MintedBetween | None = ...,
+        listed: _builtins.int = ...,
+        revoke_old: _builtins.bool = ...,
+        dry_run: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+        state: Global___RotationState.ValueType = ...,
+        progress: _builtins.float = ...,
+        passed: _builtins.int = ...,
+        rotated: _builtins.int = ...,
+        revoked: _builtins.int = ...,
+        unknown: _builtins.int = ...,
+        started_by: _builtins.str = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "listed", b"listed", "minted", b"minted", "operator", b"operator", "over", b"over", "started_at", b"started_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "ended_at", b"ended_at", "listed", b"listed", "minted", b"minted", "operator", b"operator", "over", b"over", "passed", b"passed", "progress", b"progress", "reason", b"reason", "revoke_old", b"revoke_old", "revoked", b"revoked", "rotated", b"rotated", "rotation_id", b"rotation_id", "started_at", b"started_at", "started_by", b"started_by", "state", b"state", "unknown", b"unknown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_over: _TypeAlias = _typing.Literal["operator", "minted", "listed"]  # noqa: Y015
+    _WhichOneofArgType_over: _TypeAlias = _typing.Literal["over", b"over"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_over) -> _WhichOneofReturnType_over | None: ...
+
+Global___Rotation: _TypeAlias = Rotation  # noqa: Y015
+
+@_typing.final
+class StartRotationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OPERATOR_ID_FIELD_NUMBER: _builtins.int
+    MINTED_FIELD_NUMBER: _builtins.int
+    LIST_FIELD_NUMBER: _builtins.int
+    REVOKE_OLD_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """it is the rotation's id, too"""
+    operator_id: _builtins.str
+    """Every token that this operator was given, or was told of in an answer."""
+    revoke_old: _builtins.bool
+    """Old tokens resolve no more, those that were rotated earlier too. Without it, they go on resolving."""
+    dry_run: _builtins.bool
+    """Look and count; change nothing."""
+    reason: _builtins.str
+    @_builtins.property
+    def minted(self) -> Global___MintedBetween: ...
+    @_builtins.property
+    def list(self) -> Global___TokenList: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        operator_id: _builtins.str = ...,
+        minted: Global___MintedBetween | None = ...,
+        list: Global___TokenList | None = ...,
+        revoke_old: _builtins.bool = ...,
+        dry_run: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["list", b"list", "minted", b"minted", "operator_id", b"operator_id", "over", b"over"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "list", b"list", "minted", b"minted", "operator_id", b"operator_id", "over", b"over", "reason", b"reason", "request_id", b"request_id", "revoke_old", b"revoke_old"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_over: _TypeAlias = _typing.Literal["operator_id", "minted", "list"]  # noqa: Y015
+    _WhichOneofArgType_over: _TypeAlias = _typing.Literal["over", b"over"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_over) -> _WhichOneofReturnType_over | None: ...
+
+Global___StartRotationRequest: _TypeAlias = StartRotationRequest  # noqa: Y015
+
+@_typing.final
+class StartRotationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROTATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rotation(self) -> Global___Rotation: ...
+    def __init__(
+        self,
+        *,
+        rotation: Global___Rotation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rotation", b"rotation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rotation", b"rotation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartRotationResponse: _TypeAlias = StartRotationResponse  # noqa: Y015
+
+@_typing.final
+class GetRotationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROTATION_ID_FIELD_NUMBER: _builtins.int
+    rotation_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        rotation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rotation_id", b"rotation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRotationRequest: _TypeAlias = GetRotationRequest  # noqa: Y015
+
+@_typing.final
+class GetRotationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROTATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rotation(self) -> Global___Rotation: ...
+    def __init__(
+        self,
+        *,
+        rotation: Global___Rotation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rotation", b"rotation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rotation", b"rotation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRotationResponse: _TypeAlias = GetRotationResponse  # noqa: Y015
+
+@_typing.final
+class ListRotationsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """0 means 100"""
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRotationsRequest: _TypeAlias = ListRotationsRequest  # noqa: Y015
+
+@_typing.final
+class ListRotationsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROTATIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """empty on the last page"""
+    @_builtins.property
+    def rotations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rotation]: ...
+    def __init__(
+        self,
+        *,
+        rotations: _abc.Iterable[Global___Rotation] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "rotations", b"rotations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRotationsResponse: _TypeAlias = ListRotationsResponse  # noqa: Y015
+
+@_typing.final
+class CancelRotationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ROTATION_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    rotation_id: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        rotation_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "request_id", b"request_id", "rotation_id", b"rotation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRotationRequest: _TypeAlias = CancelRotationRequest  # noqa: Y015
+
+@_typing.final
+class CancelRotationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROTATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rotation(self) -> Global___Rotation: ...
+    def __init__(
+        self,
+        *,
+        rotation: Global___Rotation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rotation", b"rotation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rotation", b"rotation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelRotationResponse: _TypeAlias = CancelRotationResponse  # noqa: Y015

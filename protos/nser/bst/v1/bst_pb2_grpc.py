@@ -54,6 +54,26 @@ class BstServiceStub:
                 request_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.HistoryRequest.SerializeToString,
                 response_deserializer=nser_dot_bst_dot_v1_dot_bst__pb2.HistoryResponse.FromString,
                 _registered_method=True)
+        self.StartRotation = channel.unary_unary(
+                '/nser.bst.v1.BstService/StartRotation',
+                request_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.StartRotationRequest.SerializeToString,
+                response_deserializer=nser_dot_bst_dot_v1_dot_bst__pb2.StartRotationResponse.FromString,
+                _registered_method=True)
+        self.GetRotation = channel.unary_unary(
+                '/nser.bst.v1.BstService/GetRotation',
+                request_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.GetRotationRequest.SerializeToString,
+                response_deserializer=nser_dot_bst_dot_v1_dot_bst__pb2.GetRotationResponse.FromString,
+                _registered_method=True)
+        self.ListRotations = channel.unary_unary(
+                '/nser.bst.v1.BstService/ListRotations',
+                request_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.ListRotationsRequest.SerializeToString,
+                response_deserializer=nser_dot_bst_dot_v1_dot_bst__pb2.ListRotationsResponse.FromString,
+                _registered_method=True)
+        self.CancelRotation = channel.unary_unary(
+                '/nser.bst.v1.BstService/CancelRotation',
+                request_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.CancelRotationRequest.SerializeToString,
+                response_deserializer=nser_dot_bst_dot_v1_dot_bst__pb2.CancelRotationResponse.FromString,
+                _registered_method=True)
 
 
 class BstServiceServicer:
@@ -67,19 +87,51 @@ class BstServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Validate(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """How a token stands. Whoever holds a BST-02 may ask: it is one token for all operators.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Rotate(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """A new live token for the person; the old one goes on resolving. Acknowledged when every replica knows both. A token
+        that the caller's operator has not had from the register is refused like one that does not exist.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def History(self, request, context):
+        """Who used the person's tokens, when and for what, newest first. `nser:admin` sees everybody's uses, every other key
+        those of its own operator. Each page that is read is audited.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartRotation(self, request, context):
+        """Rotate many tokens after a compromise, in the background; whoever restarts goes on where the last commit ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRotation(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRotations(self, request, context):
+        """The newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelRotation(self, request, context):
+        """Stop one where it is. What is rotated stays rotated.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -106,6 +158,26 @@ def add_BstServiceServicer_to_server(servicer, server):
                     servicer.History,
                     request_deserializer=nser_dot_bst_dot_v1_dot_bst__pb2.HistoryRequest.FromString,
                     response_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.HistoryResponse.SerializeToString,
+            ),
+            'StartRotation': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartRotation,
+                    request_deserializer=nser_dot_bst_dot_v1_dot_bst__pb2.StartRotationRequest.FromString,
+                    response_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.StartRotationResponse.SerializeToString,
+            ),
+            'GetRotation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRotation,
+                    request_deserializer=nser_dot_bst_dot_v1_dot_bst__pb2.GetRotationRequest.FromString,
+                    response_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.GetRotationResponse.SerializeToString,
+            ),
+            'ListRotations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRotations,
+                    request_deserializer=nser_dot_bst_dot_v1_dot_bst__pb2.ListRotationsRequest.FromString,
+                    response_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.ListRotationsResponse.SerializeToString,
+            ),
+            'CancelRotation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRotation,
+                    request_deserializer=nser_dot_bst_dot_v1_dot_bst__pb2.CancelRotationRequest.FromString,
+                    response_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.CancelRotationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -216,6 +288,114 @@ class BstService:
             '/nser.bst.v1.BstService/History',
             nser_dot_bst_dot_v1_dot_bst__pb2.HistoryRequest.SerializeToString,
             nser_dot_bst_dot_v1_dot_bst__pb2.HistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartRotation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nser.bst.v1.BstService/StartRotation',
+            nser_dot_bst_dot_v1_dot_bst__pb2.StartRotationRequest.SerializeToString,
+            nser_dot_bst_dot_v1_dot_bst__pb2.StartRotationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRotation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nser.bst.v1.BstService/GetRotation',
+            nser_dot_bst_dot_v1_dot_bst__pb2.GetRotationRequest.SerializeToString,
+            nser_dot_bst_dot_v1_dot_bst__pb2.GetRotationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRotations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nser.bst.v1.BstService/ListRotations',
+            nser_dot_bst_dot_v1_dot_bst__pb2.ListRotationsRequest.SerializeToString,
+            nser_dot_bst_dot_v1_dot_bst__pb2.ListRotationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRotation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nser.bst.v1.BstService/CancelRotation',
+            nser_dot_bst_dot_v1_dot_bst__pb2.CancelRotationRequest.SerializeToString,
+            nser_dot_bst_dot_v1_dot_bst__pb2.CancelRotationResponse.FromString,
             options,
             channel_credentials,
             insecure,

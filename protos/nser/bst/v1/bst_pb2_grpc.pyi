@@ -34,8 +34,22 @@ class BstServiceStub:
     Generate: _grpc.UnaryUnaryMultiCallable[_bst_pb2.GenerateRequest, _bst_pb2.GenerateResponse]
     """The one live token of a person; minted if there is none. Idempotent. Stores blind indexes only."""
     Validate: _grpc.UnaryUnaryMultiCallable[_bst_pb2.ValidateRequest, _bst_pb2.ValidateResponse]
+    """How a token stands. Whoever holds a BST-02 may ask: it is one token for all operators."""
     Rotate: _grpc.UnaryUnaryMultiCallable[_bst_pb2.RotateRequest, _bst_pb2.RotateResponse]
+    """A new live token for the person; the old one goes on resolving. Acknowledged when every replica knows both. A token
+    that the caller's operator has not had from the register is refused like one that does not exist.
+    """
     History: _grpc.UnaryUnaryMultiCallable[_bst_pb2.HistoryRequest, _bst_pb2.HistoryResponse]
+    """Who used the person's tokens, when and for what, newest first. `nser:admin` sees everybody's uses, every other key
+    those of its own operator. Each page that is read is audited.
+    """
+    StartRotation: _grpc.UnaryUnaryMultiCallable[_bst_pb2.StartRotationRequest, _bst_pb2.StartRotationResponse]
+    """Rotate many tokens after a compromise, in the background; whoever restarts goes on where the last commit ended."""
+    GetRotation: _grpc.UnaryUnaryMultiCallable[_bst_pb2.GetRotationRequest, _bst_pb2.GetRotationResponse]
+    ListRotations: _grpc.UnaryUnaryMultiCallable[_bst_pb2.ListRotationsRequest, _bst_pb2.ListRotationsResponse]
+    """The newest first."""
+    CancelRotation: _grpc.UnaryUnaryMultiCallable[_bst_pb2.CancelRotationRequest, _bst_pb2.CancelRotationResponse]
+    """Stop one where it is. What is rotated stays rotated."""
 
 @_typing.type_check_only
 class BstServiceAsyncStub(BstServiceStub):
@@ -43,8 +57,22 @@ class BstServiceAsyncStub(BstServiceStub):
     Generate: _aio.UnaryUnaryMultiCallable[_bst_pb2.GenerateRequest, _bst_pb2.GenerateResponse]  # type: ignore[assignment]
     """The one live token of a person; minted if there is none. Idempotent. Stores blind indexes only."""
     Validate: _aio.UnaryUnaryMultiCallable[_bst_pb2.ValidateRequest, _bst_pb2.ValidateResponse]  # type: ignore[assignment]
+    """How a token stands. Whoever holds a BST-02 may ask: it is one token for all operators."""
     Rotate: _aio.UnaryUnaryMultiCallable[_bst_pb2.RotateRequest, _bst_pb2.RotateResponse]  # type: ignore[assignment]
+    """A new live token for the person; the old one goes on resolving. Acknowledged when every replica knows both. A token
+    that the caller's operator has not had from the register is refused like one that does not exist.
+    """
     History: _aio.UnaryUnaryMultiCallable[_bst_pb2.HistoryRequest, _bst_pb2.HistoryResponse]  # type: ignore[assignment]
+    """Who used the person's tokens, when and for what, newest first. `nser:admin` sees everybody's uses, every other key
+    those of its own operator. Each page that is read is audited.
+    """
+    StartRotation: _aio.UnaryUnaryMultiCallable[_bst_pb2.StartRotationRequest, _bst_pb2.StartRotationResponse]  # type: ignore[assignment]
+    """Rotate many tokens after a compromise, in the background; whoever restarts goes on where the last commit ended."""
+    GetRotation: _aio.UnaryUnaryMultiCallable[_bst_pb2.GetRotationRequest, _bst_pb2.GetRotationResponse]  # type: ignore[assignment]
+    ListRotations: _aio.UnaryUnaryMultiCallable[_bst_pb2.ListRotationsRequest, _bst_pb2.ListRotationsResponse]  # type: ignore[assignment]
+    """The newest first."""
+    CancelRotation: _aio.UnaryUnaryMultiCallable[_bst_pb2.CancelRotationRequest, _bst_pb2.CancelRotationResponse]  # type: ignore[assignment]
+    """Stop one where it is. What is rotated stays rotated."""
 
 class BstServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -60,20 +88,58 @@ class BstServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _bst_pb2.ValidateRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_bst_pb2.ValidateResponse, _abc.Awaitable[_bst_pb2.ValidateResponse]]: ...
+    ) -> _typing.Union[_bst_pb2.ValidateResponse, _abc.Awaitable[_bst_pb2.ValidateResponse]]:
+        """How a token stands. Whoever holds a BST-02 may ask: it is one token for all operators."""
 
     @_abc_1.abstractmethod
     def Rotate(
         self,
         request: _bst_pb2.RotateRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_bst_pb2.RotateResponse, _abc.Awaitable[_bst_pb2.RotateResponse]]: ...
+    ) -> _typing.Union[_bst_pb2.RotateResponse, _abc.Awaitable[_bst_pb2.RotateResponse]]:
+        """A new live token for the person; the old one goes on resolving. Acknowledged when every replica knows both. A token
+        that the caller's operator has not had from the register is refused like one that does not exist.
+        """
 
     @_abc_1.abstractmethod
     def History(
         self,
         request: _bst_pb2.HistoryRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_bst_pb2.HistoryResponse, _abc.Awaitable[_bst_pb2.HistoryResponse]]: ...
+    ) -> _typing.Union[_bst_pb2.HistoryResponse, _abc.Awaitable[_bst_pb2.HistoryResponse]]:
+        """Who used the person's tokens, when and for what, newest first. `nser:admin` sees everybody's uses, every other key
+        those of its own operator. Each page that is read is audited.
+        """
+
+    @_abc_1.abstractmethod
+    def StartRotation(
+        self,
+        request: _bst_pb2.StartRotationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bst_pb2.StartRotationResponse, _abc.Awaitable[_bst_pb2.StartRotationResponse]]:
+        """Rotate many tokens after a compromise, in the background; whoever restarts goes on where the last commit ended."""
+
+    @_abc_1.abstractmethod
+    def GetRotation(
+        self,
+        request: _bst_pb2.GetRotationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bst_pb2.GetRotationResponse, _abc.Awaitable[_bst_pb2.GetRotationResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListRotations(
+        self,
+        request: _bst_pb2.ListRotationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bst_pb2.ListRotationsResponse, _abc.Awaitable[_bst_pb2.ListRotationsResponse]]:
+        """The newest first."""
+
+    @_abc_1.abstractmethod
+    def CancelRotation(
+        self,
+        request: _bst_pb2.CancelRotationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bst_pb2.CancelRotationResponse, _abc.Awaitable[_bst_pb2.CancelRotationResponse]]:
+        """Stop one where it is. What is rotated stays rotated."""
 
 def add_BstServiceServicer_to_server(servicer: BstServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
