@@ -39,8 +39,8 @@ async def a_replica_answers(database: Database, *, key_version: int) -> None:
     try:
         await connection.execute(
             "INSERT INTO register.replica (replica_id, store_id, applied, digest, grant_no, key_version, "
-            "granted_until, address) SELECT $1, store_id, revision, digest, 1, $2, now() + interval '1 hour', '127.0.0.1:50051' "
-            "FROM register.head",
+            "granted_until, address) SELECT $1, store_id, revision, digest, 1, $2, "
+            "now() + interval '1 hour', '127.0.0.1:50051' FROM register.head",
             *(uuid4(), key_version),
         )
     finally:
