@@ -34,9 +34,9 @@ class Announcing:
         self._pool = pool
         self._clock = clock
         self._caller = caller
-        blind = BlindInUse(ring)
-        self._store = PostgresStore(pool, blind=blind, notify=True)
-        self._rotation = RotateBlind(self._store, Ledger(ring.feed), blind)
+        self._blind = BlindInUse(ring)
+        self._store = PostgresStore(pool, blind=self._blind, notify=True)
+        self._rotation = RotateBlind(self._store, Ledger(ring.feed), self._blind)
 
     async def live(self) -> LiveVersions:
         return await self._store.live_versions()
@@ -58,6 +58,7 @@ class Announcing:
     async def announce(self, version: int) -> None:
         """Announce it, between two waits: the phase before is acknowledged everywhere, and then this one."""
         await self._all_acknowledged()
+        self._blind.live = await self.live()
         await self._rotation.announce(version, self._caller)
         await self._all_acknowledged()
 

@@ -6,6 +6,7 @@ printable, or not, in every version of Unicode.
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Final
 
@@ -150,3 +151,18 @@ def test_a_key_of_another_length_is_refused(key: bytes) -> None:
 
 def test_native_keys_do_not_show_themselves() -> None:
     assert f"{NATIVE} {NATIVE!r}" == "[secret] [secret]"
+
+
+def test_later_versions_are_equal_too() -> None:
+    second = BlindKeys(2, b"P" * 32, b"D" * 32, before=KEYS)
+    native = _dataplane.BlindKeys(KEYS.phone, KEYS.document)
+    with pytest.raises(KeyError):
+        native.phone("0712345678", version=2)
+    native.add(second.phone, second.document)
+    chance = Random(SEED)
+    for _ in range(2_000):
+        phone, number = f"07{chance.randrange(10**8):08}", f"{chance.randrange(1, 10**8):06}"
+        with suppress(InvalidIdentity):
+            assert native.phone(phone, version=2) == blind_phone(second, parse_phone(phone))
+        document = parse_document(DocumentType.NATIONAL_ID, number)
+        assert native.document("national_id", number, version=2) == blind_document(second, document)

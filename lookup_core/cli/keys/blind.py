@@ -88,7 +88,14 @@ def _distributed(ring: "KeyRing") -> list[str]:
     """Write what replicas get, which those on this machine take up by themselves."""
     named = os.environ.get("NSER_REPLICA_KEYS_FILE")
     path = Path(named) if named else RunHome.here().replica_keys
-    ring.replica_keys().save(path)
+    try:
+        ring.replica_keys().save(path)
+    except OSError as error:
+        raise CommandFailed(
+            f"{path} cannot be written: {error.strerror}. The ring has the new key; nothing was announced.",
+            code=ExitCode.REFUSED,
+            attempt=f"nser keys replica-keys --into {path}",
+        ) from None
     return [f"Bring {path} to every replica, and the ring to every registrar, before it is announced."]
 
 

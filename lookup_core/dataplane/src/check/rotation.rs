@@ -88,16 +88,14 @@ fn outcomes<R: Rules>(read: usize, most: usize) -> BTreeSet<String> {
         let (mut next, mut applying) = (read, None);
         let mut step = || {
             while next < until {
-                let applying =
+                let writing =
                     applying.get_or_insert_with(|| index.applying::<Kept>(next as u64 + 1, &changes[next]).unwrap());
-                if applying.step() {
+                if writing.step() {
                     return true;
                 }
-                next += 1;
-                break;
+                (applying, next) = (None, next + 1);
             }
-            applying = None;
-            next < until
+            false
         };
         let decision = said::<R>(&index, &lease, &[subject], schedule, &mut step);
         seen.insert(format!("{:?}", decision.outcome));
