@@ -30,6 +30,7 @@ from nser.type.v1 import identity_pb2
 COUNTRY = 50_000_000
 GENERATE_A_SECOND, VALIDATE_MS, HISTORY_MS = 2_000, 5.0, 20.0
 UNDER_WAY = 256
+BATCH, BATCHES_UNDER_WAY = 500, 4
 PER_SECOND = 100
 SAMPLE = 2_000
 SIZES = (
@@ -64,6 +65,7 @@ async def measure(load: Load, plans: Path) -> Sequence[Figure]:
         async with grpc.aio.insecure_channel(load.system.registrar) as channel:
             stub = bst_pb2_grpc.BstServiceStub(channel)
             figures += await _generating(load, stub)
+            figures += await _generating_many(load, stub)
             figures += await _validating(load, stub, sampled)
             figures += await _histories(load, stub, sampled, await _busy(connection))
         await asyncio.to_thread(_write, plans, await _plans(connection, sampled))
@@ -112,9 +114,8 @@ async def _generating(load: Load, stub: bst_pb2_grpc.BstServiceAsyncStub) -> lis
 
     async def ask() -> None:
         while (begun := time.perf_counter()) < until:
-            number = f"{10**7 + next(numbers):08}"
-            document = identity_pb2.Document(type=identity_pb2.DOCUMENT_TYPE_NATIONAL_ID, number=number)
-            await stub.Generate(bst_pb2.GenerateRequest(document=document), metadata=metadata, timeout=30)
+            request = bst_pb2.GenerateRequest(document=_document(next(numbers)))
+            await stub.Generate(request, metadata=metadata, timeout=30)
             latencies.record(time.perf_counter() - begun)
 
     pids = [load.system.cluster.registrar.pid]
@@ -123,11 +124,43 @@ async def _generating(load: Load, stub: bst_pb2_grpc.BstServiceAsyncStub) -> lis
     rate = latencies.count / (time.perf_counter() - begun)
     spent = round((cpu_seconds(pids) - before) / latencies.count * 1e6)
     how = f"closed loop, {UNDER_WAY} under way, every one new; {load.of}"
-    name = "tokens: Generate"
+    name = "tokens: Generate, one a call"
     cpu = Figure(f"{name}, registrar CPU", spent, "µs", "of one call, the database's part left out")
+    return [Figure(name, round(rate), "/s", how), cpu]
+
+
+async def _generating_many(load: Load, stub: bst_pb2_grpc.BstServiceAsyncStub) -> list[Figure]:
+    """Mint in batches, a few at a time: for an operator that brings its customers in."""
+    numbers, metadata = (
+        itertools.count(5 * 10**8 + random.randrange(10**6) * 10**2),
+        load.system.operator_metadata,
+    )
+    done, begun = 0, time.perf_counter()
+
+    async def ask() -> None:
+        nonlocal done
+        while time.perf_counter() < begun + load.seconds:
+            people = [bst_pb2.GenerateRequest(document=_document(next(numbers))) for _ in range(BATCH)]
+            request = bst_pb2.BatchGenerateRequest(people=people)
+            answer = await stub.BatchGenerate(request, metadata=metadata, timeout=60)
+            done += sum(result.generated.created for result in answer.results)
+
+    pids = [load.system.cluster.registrar.pid]
+    before = cpu_seconds(pids)
+    await asyncio.gather(*(ask() for _ in range(BATCHES_UNDER_WAY)))
+    rate, spent = done / (time.perf_counter() - begun), round((cpu_seconds(pids) - before) / done * 1e6)
+    how = f"closed loop, {BATCHES_UNDER_WAY} under way, every one new; {load.of}"
+    name = f"tokens: BatchGenerate of {BATCH}"
+    cpu = Figure(f"{name}, registrar CPU", spent, "µs", "of one token, the database's part left out")
     if load.is_country:
         return [at_least(name, rate, "/s", how, limit=GENERATE_A_SECOND), cpu]
     return [Figure(name, round(rate), "/s", how), cpu]
+
+
+def _document(number: int) -> identity_pb2.Document:
+    return identity_pb2.Document(
+        type=identity_pb2.DOCUMENT_TYPE_NATIONAL_ID, number=f"{10**7 + number % (9 * 10**7):08}"
+    )
 
 
 async def _validating(

@@ -24,15 +24,15 @@ from lookup_core.registrar import statements
 from lookup_core.registrar.asked import Caller
 from lookup_core.registrar.batches import Batches
 from lookup_core.registrar.people.finding import Found, find_people
-from lookup_core.registrar.people.identifiers import Identifiers
+from lookup_core.registrar.people.identifiers import Identifier, Identifiers
 from lookup_core.registrar.people.pairwise import ShownTokens
 from lookup_core.registrar.people.tokens import Mint, Nonce, fresh_nonce
-from lookup_core.registrar.people.which import choose
+from lookup_core.registrar.people.which import Holding, choose
 from lookup_core.registrar.recording import Ledger
 from lookup_core.registrar.secrets_in_use import Secrets
 from lookup_core.registrar.store.faults import OutcomeUnknown
 from lookup_core.registrar.store.port import Store, Transaction
-from lookup_core.registrar.store.rows import AuditLine, Disclosed
+from lookup_core.registrar.store.rows import AuditLine, Disclosed, Look
 
 ACTION = "bst.generated"
 
@@ -82,10 +82,34 @@ class GenerateToken:
         except TimeoutError:
             raise OutcomeUnknown from None
 
+    async def many(self, identities: Sequence[Identity], caller: Caller) -> Sequence[Generated]:
+        """The tokens of many, in their order, with one look for all. Raises StoreUnreachable, AuditUnavailable."""
+        asks = [_Ask(self._secrets.blinded(identity), caller) for identity in identities]
+        every = {identifier for ask in asks for identifier in ask.identifiers}
+        look = await self._store.look(list(every), caller.operator_id)
+        holdings: dict[Identifier, list[Holding]] = {}
+        for holding in look.holdings:
+            holdings.setdefault(holding.identifier, []).append(holding)
+        known = [
+            self._told(ask, look, [one for each in ask.identifiers for one in holdings.get(each, ())])
+            for ask in asks
+        ]
+        missing = [ask for ask, told in zip(asks, known, strict=True) if told is None]
+        try:
+            async with asyncio.timeout_at(caller.until_s):
+                minted = iter(await asyncio.gather(*map(self._batches.join, missing)))
+        except TimeoutError:
+            raise OutcomeUnknown from None
+        return [next(minted) if told is None else told for told in known]
+
     async def _known(self, ask: _Ask) -> Generated | None:
         """The token, if everything about it is in the register already: then nothing is written."""
         look = await self._store.look(list(ask.identifiers), ask.caller.operator_id)
-        choice = choose(ask.identifiers, look.holdings, binds_phones=False)
+        return self._told(ask, look, look.holdings)
+
+    def _told(self, ask: _Ask, look: Look, holdings: Sequence[Holding]) -> Generated | None:
+        """What a look tells already, given who holds what is asked by."""
+        choice = choose(ask.identifiers, holdings, binds_phones=False)
         live = None if choice.person_no is None or choice.bind else look.tokens.get(choice.person_no)
         if choice.person_no is None or live is None:
             return None

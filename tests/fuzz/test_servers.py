@@ -28,6 +28,7 @@ PATHS = (
         f"{BST}/{name}"
         for name in (
             "Generate",
+            "BatchGenerate",
             "Validate",
             "Rotate",
             "History",

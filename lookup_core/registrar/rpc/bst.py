@@ -8,7 +8,8 @@ from uuid import UUID
 
 import grpc
 
-from lookup_core.domain.bst import format_token
+from lookup_core.domain.errors import Refused
+from lookup_core.domain.identity import Identity
 from lookup_core.domain.scope import NSER_ADMIN, permits
 from lookup_core.kernel.clock import Clock
 from lookup_core.registrar.generate_token import GenerateToken
@@ -46,12 +47,26 @@ class BstService(bst_pb2_grpc.BstServiceServicer):
     async def Generate(self, request: bst_pb2.GenerateRequest, context: Context) -> bst_pb2.GenerateResponse:
         identity = translate.identity_of(request, self._clock.now())
         generated = await self._cases.generate(identity, CALL.get().caller)
-        return bst_pb2.GenerateResponse(
-            bst=format_token(generated.shown),
-            version=generated.shown.version,
-            created_at=translate.timestamp(generated.created_at),
-            created=generated.is_new,
-            revision=self._seal(generated.revision),
+        return translate_tokens.generated(generated, self._seal)
+
+    async def BatchGenerate(
+        self, request: bst_pb2.BatchGenerateRequest, context: Context
+    ) -> bst_pb2.BatchGenerateResponse:
+        now = self._clock.now()
+        read = [translate_tokens.identity_or_refusal(person, now) for person in request.people]
+        identities = [each for each in read if isinstance(each, Identity)]
+        given = (
+            iter(await self._cases.generate.many(identities, CALL.get().caller)) if identities else iter(())
+        )
+        return bst_pb2.BatchGenerateResponse(
+            results=[
+                translate_tokens.refused(each)
+                if isinstance(each, Refused)
+                else bst_pb2.BatchGenerateResult(
+                    generated=translate_tokens.generated(next(given), self._seal)
+                )
+                for each in read
+            ]
         )
 
     async def Validate(self, request: bst_pb2.ValidateRequest, context: Context) -> bst_pb2.ValidateResponse:

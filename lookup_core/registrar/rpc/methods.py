@@ -47,6 +47,7 @@ _ALL: Final = (
     Method(REGISTER, "Watch", NSER_READ, is_built=False),
     Method(REGISTER, "Shred", NSER_ADMIN),
     Method(BST, "Generate", BST_WRITE),
+    Method(BST, "BatchGenerate", BST_WRITE),
     Method(BST, "Validate", BST_READ),
     Method(BST, "Rotate", BST_WRITE),
     Method(BST, "History", BST_READ),

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
 from lookup_core.domain.bst import format_token, parse_token
-from lookup_core.domain.errors import MalformedToken
+from lookup_core.domain.errors import MalformedToken, Refused
+from lookup_core.domain.identity import Identity
 from lookup_core.domain.ids import OperatorId
 from lookup_core.kernel.errors import InvalidRequest
 from lookup_core.registrar.answers import TokenRotated
+from lookup_core.registrar.generate_token import Generated
 from lookup_core.registrar.pages import Page
 from lookup_core.registrar.rotate_token import Rotating
-from lookup_core.registrar.rpc.translate import Seal, timestamp
+from lookup_core.registrar.rpc.interceptors.validation import Malformed, validate
+from lookup_core.registrar.rpc.translate import Seal, identity_of, timestamp
 from lookup_core.registrar.start_rotation import Wanted
 from lookup_core.registrar.store.token_rows import Minting, Rotation, RotationState, Use
 from lookup_core.registrar.token_history import HistoryWanted
@@ -23,6 +26,32 @@ from nser.bst.v1 import bst_pb2
 ROTATION_STATES: Final[Mapping[RotationState, int]] = {
     state: bst_pb2.RotationState.Value(f"ROTATION_STATE_{state.name}") for state in RotationState
 }
+
+
+def generated(made: Generated, seal: Seal) -> bst_pb2.GenerateResponse:
+    return bst_pb2.GenerateResponse(
+        bst=format_token(made.shown),
+        version=made.shown.version,
+        created_at=timestamp(made.created_at),
+        created=made.is_new,
+        revision=seal(made.revision),
+    )
+
+
+def identity_or_refusal(request: bst_pb2.GenerateRequest, now: datetime) -> Identity | Refused:
+    """One person of a batch, or why they cannot be read."""
+    try:
+        validate(request)
+        return identity_of(request, now)
+    except Malformed as malformed:
+        return malformed.refused
+    except Refused as refusal:
+        return refusal
+
+
+def refused(refusal: Refused) -> bst_pb2.BatchGenerateResult:
+    error = bst_pb2.ItemRefused(reason=refusal.reason, field=refusal.field or "", message=refusal.message)
+    return bst_pb2.BatchGenerateResult(error=error)
 
 
 def rotating_of(request: bst_pb2.RotateRequest, *, sees_all: bool) -> Rotating:

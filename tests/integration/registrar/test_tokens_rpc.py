@@ -57,6 +57,41 @@ async def a_token(running: RunningRegistrar, metadata: Metadata, person: Someone
     return (await running.bst.Generate(request, metadata=metadata)).bst
 
 
+async def test_many_are_generated_at_once_and_one_that_cannot_be_read_spoils_no_other(
+    running: RunningRegistrar, simba: Metadata
+) -> None:
+    known, new = someone(), someone()
+    theirs = await a_token(running, simba, known)
+    people = [
+        bst_pb2.GenerateRequest(document=one.document_message, phone=one.phone) for one in (known, new, new)
+    ]
+    wrong = [bst_pb2.GenerateRequest(phone="12"), bst_pb2.GenerateRequest()]
+    request = bst_pb2.BatchGenerateRequest(people=[*wrong, *people])
+    results = (await running.bst.BatchGenerate(request, metadata=simba)).results
+    assert [result.error.reason for result in results[:2]] == ["INVALID_IDENTITY", "INVALID_REQUEST"]
+    assert results[0].error.field == "phone"
+    given = [result.generated for result in results[2:]]
+    assert given[0].bst == theirs
+    assert given[1].bst == given[2].bst != theirs
+    assert [one.created for one in given] == [False, True, False]
+    again = (await running.bst.BatchGenerate(request, metadata=simba)).results
+    assert [one.generated.bst for one in again[2:]] == [one.bst for one in given]
+    assert (
+        (await running.bst.BatchGenerate(bst_pb2.BatchGenerateRequest(people=wrong), metadata=simba))
+        .results[1]
+        .error.message
+    )
+
+
+async def test_a_batch_of_nobody_or_of_too_many_is_refused(
+    running: RunningRegistrar, simba: Metadata
+) -> None:
+    for people in ([], [bst_pb2.GenerateRequest(phone=someone().phone)] * 1_001):
+        request = bst_pb2.BatchGenerateRequest(people=people)
+        answer = await refused(running.bst.BatchGenerate(request, metadata=simba))
+        assert (answer.code, answer.field) == (grpc.StatusCode.INVALID_ARGUMENT, "people")
+
+
 def rotate(bst: str, **values: Any) -> bst_pb2.RotateRequest:
     return bst_pb2.RotateRequest(
         **{"request_id": str(uuid4()), "bst": bst, "reason": "lost laptop", **values}

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from nser.type.v1 import identity_pb2 as nser_dot_type_dot_v1_dot_identity__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15nser/bst/v1/bst.proto\x12\x0bnser.bst.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bnser/type/v1/identity.proto\"\xd6\x01\n\x0fGenerateRequest\x12\x16\n\x05phone\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12(\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x16.nser.type.v1.Document\x12\x1e\n\rdate_of_birth\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\n:a\xbaH^\x1a\\\n\x16generate.names_someone\x12\x1agive a phone or a document\x1a&this.phone != \'\' || has(this.document)\"\x83\x01\n\x10GenerateResponse\x12\x0b\n\x03\x62st\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x08\x12\x10\n\x08revision\x18\x05 \x01(\t\")\n\x0fValidateRequest\x12\x16\n\x03\x62st\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"[\n\x10ValidateResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.nser.bst.v1.TokenStatus\x12\x0e\n\x06reason\x18\x03 \x01(\t\"a\n\rRotateRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x16\n\x03\x62st\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"\x82\x01\n\x0eRotateResponse\x12\x0b\n\x03\x62st\x18\x01 \x01(\t\x12\x10\n\x08replaces\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x05 \x01(\t\"c\n\x0eHistoryRequest\x12\x16\n\x03\x62st\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1b\n\tpage_size\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"O\n\x0fHistoryResponse\x12#\n\x04uses\x18\x01 \x03(\x0b\x32\x15.nser.bst.v1.TokenUse\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x08TokenUse\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08operator\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\"q\n\rMintedBetween\x12\x30\n\x04\x66rom\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12.\n\x02to\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\")\n\tTokenList\x12\x1c\n\x06tokens\x18\x01 \x03(\tB\x0c\xbaH\t\x92\x01\x06\x08\x01\x10\xa0\x9c\x01\"\xa2\x03\n\x08Rotation\x12\x13\n\x0brotation_id\x18\x01 \x01(\t\x12\x12\n\x08operator\x18\x02 \x01(\tH\x00\x12,\n\x06minted\x18\x03 \x01(\x0b\x32\x1a.nser.bst.v1.MintedBetweenH\x00\x12\x10\n\x06listed\x18\x04 \x01(\x04H\x00\x12\x12\n\nrevoke_old\x18\x05 \x01(\x08\x12\x0f\n\x07\x64ry_run\x18\x06 \x01(\x08\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12)\n\x05state\x18\x08 \x01(\x0e\x32\x1a.nser.bst.v1.RotationState\x12\x10\n\x08progress\x18\t \x01(\x01\x12\x0e\n\x06passed\x18\n \x01(\x04\x12\x0f\n\x07rotated\x18\x0b \x01(\x04\x12\x0f\n\x07revoked\x18\x0c \x01(\x04\x12\x0f\n\x07unknown\x18\r \x01(\x04\x12\x12\n\nstarted_by\x18\x0e \x01(\t\x12.\n\nstarted_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\n\x04over\"\xfb\x01\n\x14StartRotationRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x0boperator_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12,\n\x06minted\x18\x03 \x01(\x0b\x32\x1a.nser.bst.v1.MintedBetweenH\x00\x12&\n\x04list\x18\x04 \x01(\x0b\x32\x16.nser.bst.v1.TokenListH\x00\x12\x12\n\nrevoke_old\x18\x05 \x01(\x08\x12\x0f\n\x07\x64ry_run\x18\x06 \x01(\x08\x12\x1a\n\x06reason\x18\x07 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x42\r\n\x04over\x12\x05\xbaH\x02\x08\x01\"@\n\x15StartRotationResponse\x12\'\n\x08rotation\x18\x01 \x01(\x0b\x32\x15.nser.bst.v1.Rotation\"3\n\x12GetRotationRequest\x12\x1d\n\x0brotation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\">\n\x13GetRotationResponse\x12\'\n\x08rotation\x18\x01 \x01(\x0b\x32\x15.nser.bst.v1.Rotation\"Q\n\x14ListRotationsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"Z\n\x15ListRotationsResponse\x12(\n\trotations\x18\x01 \x03(\x0b\x32\x15.nser.bst.v1.Rotation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"n\n\x15\x43\x61ncelRotationRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x0brotation_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"A\n\x16\x43\x61ncelRotationResponse\x12\'\n\x08rotation\x18\x01 \x01(\x0b\x32\x15.nser.bst.v1.Rotation*\xac\x01\n\x0bTokenStatus\x12\x1c\n\x18TOKEN_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11TOKEN_STATUS_LIVE\x10\x01\x12\x18\n\x14TOKEN_STATUS_ROTATED\x10\x02\x12\x18\n\x14TOKEN_STATUS_REVOKED\x10\x03\x12\x18\n\x14TOKEN_STATUS_UNKNOWN\x10\x04\x12\x1a\n\x16TOKEN_STATUS_MALFORMED\x10\x05*\x82\x01\n\rRotationState\x12\x1e\n\x1aROTATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16ROTATION_STATE_RUNNING\x10\x01\x12\x17\n\x13ROTATION_STATE_DONE\x10\x02\x12\x1c\n\x18ROTATION_STATE_CANCELLED\x10\x03\x32\x84\x05\n\nBstService\x12G\n\x08Generate\x12\x1c.nser.bst.v1.GenerateRequest\x1a\x1d.nser.bst.v1.GenerateResponse\x12G\n\x08Validate\x12\x1c.nser.bst.v1.ValidateRequest\x1a\x1d.nser.bst.v1.ValidateResponse\x12\x41\n\x06Rotate\x12\x1a.nser.bst.v1.RotateRequest\x1a\x1b.nser.bst.v1.RotateResponse\x12\x44\n\x07History\x12\x1b.nser.bst.v1.HistoryRequest\x1a\x1c.nser.bst.v1.HistoryResponse\x12V\n\rStartRotation\x12!.nser.bst.v1.StartRotationRequest\x1a\".nser.bst.v1.StartRotationResponse\x12P\n\x0bGetRotation\x12\x1f.nser.bst.v1.GetRotationRequest\x1a .nser.bst.v1.GetRotationResponse\x12V\n\rListRotations\x12!.nser.bst.v1.ListRotationsRequest\x1a\".nser.bst.v1.ListRotationsResponse\x12Y\n\x0e\x43\x61ncelRotation\x12\".nser.bst.v1.CancelRotationRequest\x1a#.nser.bst.v1.CancelRotationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15nser/bst/v1/bst.proto\x12\x0bnser.bst.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bnser/type/v1/identity.proto\"\xd6\x01\n\x0fGenerateRequest\x12\x16\n\x05phone\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12(\n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x16.nser.type.v1.Document\x12\x1e\n\rdate_of_birth\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\n:a\xbaH^\x1a\\\n\x16generate.names_someone\x12\x1agive a phone or a document\x1a&this.phone != \'\' || has(this.document)\"\x83\x01\n\x10GenerateResponse\x12\x0b\n\x03\x62st\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63reated\x18\x04 \x01(\x08\x12\x10\n\x08revision\x18\x05 \x01(\t\"V\n\x14\x42\x61tchGenerateRequest\x12>\n\x06people\x18\x01 \x03(\x0b\x32\x1c.nser.bst.v1.GenerateRequestB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"J\n\x15\x42\x61tchGenerateResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .nser.bst.v1.BatchGenerateResult\"~\n\x13\x42\x61tchGenerateResult\x12\x32\n\tgenerated\x18\x01 \x01(\x0b\x32\x1d.nser.bst.v1.GenerateResponseH\x00\x12)\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x18.nser.bst.v1.ItemRefusedH\x00\x42\x08\n\x06result\"=\n\x0bItemRefused\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\")\n\x0fValidateRequest\x12\x16\n\x03\x62st\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"[\n\x10ValidateResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.nser.bst.v1.TokenStatus\x12\x0e\n\x06reason\x18\x03 \x01(\t\"a\n\rRotateRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x16\n\x03\x62st\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1a\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"\x82\x01\n\x0eRotateResponse\x12\x0b\n\x03\x62st\x18\x01 \x01(\t\x12\x10\n\x08replaces\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x05 \x01(\t\"c\n\x0eHistoryRequest\x12\x16\n\x03\x62st\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1b\n\tpage_size\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"O\n\x0fHistoryResponse\x12#\n\x04uses\x18\x01 \x03(\x0b\x32\x15.nser.bst.v1.TokenUse\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x08TokenUse\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08operator\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\"q\n\rMintedBetween\x12\x30\n\x04\x66rom\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12.\n\x02to\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\")\n\tTokenList\x12\x1c\n\x06tokens\x18\x01 \x03(\tB\x0c\xbaH\t\x92\x01\x06\x08\x01\x10\xa0\x9c\x01\"\xa2\x03\n\x08Rotation\x12\x13\n\x0brotation_id\x18\x01 \x01(\t\x12\x12\n\x08operator\x18\x02 \x01(\tH\x00\x12,\n\x06minted\x18\x03 \x01(\x0b\x32\x1a.nser.bst.v1.MintedBetweenH\x00\x12\x10\n\x06listed\x18\x04 \x01(\x04H\x00\x12\x12\n\nrevoke_old\x18\x05 \x01(\x08\x12\x0f\n\x07\x64ry_run\x18\x06 \x01(\x08\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12)\n\x05state\x18\x08 \x01(\x0e\x32\x1a.nser.bst.v1.RotationState\x12\x10\n\x08progress\x18\t \x01(\x01\x12\x0e\n\x06passed\x18\n \x01(\x04\x12\x0f\n\x07rotated\x18\x0b \x01(\x04\x12\x0f\n\x07revoked\x18\x0c \x01(\x04\x12\x0f\n\x07unknown\x18\r \x01(\x04\x12\x12\n\nstarted_by\x18\x0e \x01(\t\x12.\n\nstarted_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\n\x04over\"\xfb\x01\n\x14StartRotationRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\x0boperator_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12,\n\x06minted\x18\x03 \x01(\x0b\x32\x1a.nser.bst.v1.MintedBetweenH\x00\x12&\n\x04list\x18\x04 \x01(\x0b\x32\x16.nser.bst.v1.TokenListH\x00\x12\x12\n\nrevoke_old\x18\x05 \x01(\x08\x12\x0f\n\x07\x64ry_run\x18\x06 \x01(\x08\x12\x1a\n\x06reason\x18\x07 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\x42\r\n\x04over\x12\x05\xbaH\x02\x08\x01\"@\n\x15StartRotationResponse\x12\'\n\x08rotation\x18\x01 \x01(\x0b\x32\x15.nser.bst.v1.Rotation\"3\n\x12GetRotationRequest\x12\x1d\n\x0brotation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\">\n\x13GetRotationResponse\x12\'\n\x08rotation\x18\x01 \x01(\x0b\x32\x15.nser.bst.v1.Rotation\"Q\n\x14ListRotationsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"Z\n\x15ListRotationsResponse\x12(\n\trotations\x18\x01 \x03(\x0b\x32\x15.nser.bst.v1.Rotation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"n\n\x15\x43\x61ncelRotationRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\x0brotation_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"A\n\x16\x43\x61ncelRotationResponse\x12\'\n\x08rotation\x18\x01 \x01(\x0b\x32\x15.nser.bst.v1.Rotation*\xac\x01\n\x0bTokenStatus\x12\x1c\n\x18TOKEN_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11TOKEN_STATUS_LIVE\x10\x01\x12\x18\n\x14TOKEN_STATUS_ROTATED\x10\x02\x12\x18\n\x14TOKEN_STATUS_REVOKED\x10\x03\x12\x18\n\x14TOKEN_STATUS_UNKNOWN\x10\x04\x12\x1a\n\x16TOKEN_STATUS_MALFORMED\x10\x05*\x82\x01\n\rRotationState\x12\x1e\n\x1aROTATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16ROTATION_STATE_RUNNING\x10\x01\x12\x17\n\x13ROTATION_STATE_DONE\x10\x02\x12\x1c\n\x18ROTATION_STATE_CANCELLED\x10\x03\x32\xdc\x05\n\nBstService\x12G\n\x08Generate\x12\x1c.nser.bst.v1.GenerateRequest\x1a\x1d.nser.bst.v1.GenerateResponse\x12V\n\rBatchGenerate\x12!.nser.bst.v1.BatchGenerateRequest\x1a\".nser.bst.v1.BatchGenerateResponse\x12G\n\x08Validate\x12\x1c.nser.bst.v1.ValidateRequest\x1a\x1d.nser.bst.v1.ValidateResponse\x12\x41\n\x06Rotate\x12\x1a.nser.bst.v1.RotateRequest\x1a\x1b.nser.bst.v1.RotateResponse\x12\x44\n\x07History\x12\x1b.nser.bst.v1.HistoryRequest\x1a\x1c.nser.bst.v1.HistoryResponse\x12V\n\rStartRotation\x12!.nser.bst.v1.StartRotationRequest\x1a\".nser.bst.v1.StartRotationResponse\x12P\n\x0bGetRotation\x12\x1f.nser.bst.v1.GetRotationRequest\x1a .nser.bst.v1.GetRotationResponse\x12V\n\rListRotations\x12!.nser.bst.v1.ListRotationsRequest\x1a\".nser.bst.v1.ListRotationsResponse\x12Y\n\x0e\x43\x61ncelRotation\x12\".nser.bst.v1.CancelRotationRequest\x1a#.nser.bst.v1.CancelRotationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATEREQUEST'].fields_by_name['date_of_birth']._serialized_options = b'\272H\004r\002\030\n'
   _globals['_GENERATEREQUEST']._loaded_options = None
   _globals['_GENERATEREQUEST']._serialized_options = b'\272H^\032\\\n\026generate.names_someone\022\032give a phone or a document\032&this.phone != \'\' || has(this.document)'
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['people']._loaded_options = None
+  _globals['_BATCHGENERATEREQUEST'].fields_by_name['people']._serialized_options = b'\272H\r\222\001\n\010\001\020\350\007\"\003\330\001\003'
   _globals['_VALIDATEREQUEST'].fields_by_name['bst']._loaded_options = None
   _globals['_VALIDATEREQUEST'].fields_by_name['bst']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_ROTATEREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -80,50 +82,58 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANCELROTATIONREQUEST'].fields_by_name['rotation_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_CANCELROTATIONREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_CANCELROTATIONREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\364\003'
-  _globals['_TOKENSTATUS']._serialized_start=2504
-  _globals['_TOKENSTATUS']._serialized_end=2676
-  _globals['_ROTATIONSTATE']._serialized_start=2679
-  _globals['_ROTATIONSTATE']._serialized_end=2809
+  _globals['_TOKENSTATUS']._serialized_start=2859
+  _globals['_TOKENSTATUS']._serialized_end=3031
+  _globals['_ROTATIONSTATE']._serialized_start=3034
+  _globals['_ROTATIONSTATE']._serialized_end=3164
   _globals['_GENERATEREQUEST']._serialized_start=130
   _globals['_GENERATEREQUEST']._serialized_end=344
   _globals['_GENERATERESPONSE']._serialized_start=347
   _globals['_GENERATERESPONSE']._serialized_end=478
-  _globals['_VALIDATEREQUEST']._serialized_start=480
-  _globals['_VALIDATEREQUEST']._serialized_end=521
-  _globals['_VALIDATERESPONSE']._serialized_start=523
-  _globals['_VALIDATERESPONSE']._serialized_end=614
-  _globals['_ROTATEREQUEST']._serialized_start=616
-  _globals['_ROTATEREQUEST']._serialized_end=713
-  _globals['_ROTATERESPONSE']._serialized_start=716
-  _globals['_ROTATERESPONSE']._serialized_end=846
-  _globals['_HISTORYREQUEST']._serialized_start=848
-  _globals['_HISTORYREQUEST']._serialized_end=947
-  _globals['_HISTORYRESPONSE']._serialized_start=949
-  _globals['_HISTORYRESPONSE']._serialized_end=1028
-  _globals['_TOKENUSE']._serialized_start=1030
-  _globals['_TOKENUSE']._serialized_end=1131
-  _globals['_MINTEDBETWEEN']._serialized_start=1133
-  _globals['_MINTEDBETWEEN']._serialized_end=1246
-  _globals['_TOKENLIST']._serialized_start=1248
-  _globals['_TOKENLIST']._serialized_end=1289
-  _globals['_ROTATION']._serialized_start=1292
-  _globals['_ROTATION']._serialized_end=1710
-  _globals['_STARTROTATIONREQUEST']._serialized_start=1713
-  _globals['_STARTROTATIONREQUEST']._serialized_end=1964
-  _globals['_STARTROTATIONRESPONSE']._serialized_start=1966
-  _globals['_STARTROTATIONRESPONSE']._serialized_end=2030
-  _globals['_GETROTATIONREQUEST']._serialized_start=2032
-  _globals['_GETROTATIONREQUEST']._serialized_end=2083
-  _globals['_GETROTATIONRESPONSE']._serialized_start=2085
-  _globals['_GETROTATIONRESPONSE']._serialized_end=2147
-  _globals['_LISTROTATIONSREQUEST']._serialized_start=2149
-  _globals['_LISTROTATIONSREQUEST']._serialized_end=2230
-  _globals['_LISTROTATIONSRESPONSE']._serialized_start=2232
-  _globals['_LISTROTATIONSRESPONSE']._serialized_end=2322
-  _globals['_CANCELROTATIONREQUEST']._serialized_start=2324
-  _globals['_CANCELROTATIONREQUEST']._serialized_end=2434
-  _globals['_CANCELROTATIONRESPONSE']._serialized_start=2436
-  _globals['_CANCELROTATIONRESPONSE']._serialized_end=2501
-  _globals['_BSTSERVICE']._serialized_start=2812
-  _globals['_BSTSERVICE']._serialized_end=3456
+  _globals['_BATCHGENERATEREQUEST']._serialized_start=480
+  _globals['_BATCHGENERATEREQUEST']._serialized_end=566
+  _globals['_BATCHGENERATERESPONSE']._serialized_start=568
+  _globals['_BATCHGENERATERESPONSE']._serialized_end=642
+  _globals['_BATCHGENERATERESULT']._serialized_start=644
+  _globals['_BATCHGENERATERESULT']._serialized_end=770
+  _globals['_ITEMREFUSED']._serialized_start=772
+  _globals['_ITEMREFUSED']._serialized_end=833
+  _globals['_VALIDATEREQUEST']._serialized_start=835
+  _globals['_VALIDATEREQUEST']._serialized_end=876
+  _globals['_VALIDATERESPONSE']._serialized_start=878
+  _globals['_VALIDATERESPONSE']._serialized_end=969
+  _globals['_ROTATEREQUEST']._serialized_start=971
+  _globals['_ROTATEREQUEST']._serialized_end=1068
+  _globals['_ROTATERESPONSE']._serialized_start=1071
+  _globals['_ROTATERESPONSE']._serialized_end=1201
+  _globals['_HISTORYREQUEST']._serialized_start=1203
+  _globals['_HISTORYREQUEST']._serialized_end=1302
+  _globals['_HISTORYRESPONSE']._serialized_start=1304
+  _globals['_HISTORYRESPONSE']._serialized_end=1383
+  _globals['_TOKENUSE']._serialized_start=1385
+  _globals['_TOKENUSE']._serialized_end=1486
+  _globals['_MINTEDBETWEEN']._serialized_start=1488
+  _globals['_MINTEDBETWEEN']._serialized_end=1601
+  _globals['_TOKENLIST']._serialized_start=1603
+  _globals['_TOKENLIST']._serialized_end=1644
+  _globals['_ROTATION']._serialized_start=1647
+  _globals['_ROTATION']._serialized_end=2065
+  _globals['_STARTROTATIONREQUEST']._serialized_start=2068
+  _globals['_STARTROTATIONREQUEST']._serialized_end=2319
+  _globals['_STARTROTATIONRESPONSE']._serialized_start=2321
+  _globals['_STARTROTATIONRESPONSE']._serialized_end=2385
+  _globals['_GETROTATIONREQUEST']._serialized_start=2387
+  _globals['_GETROTATIONREQUEST']._serialized_end=2438
+  _globals['_GETROTATIONRESPONSE']._serialized_start=2440
+  _globals['_GETROTATIONRESPONSE']._serialized_end=2502
+  _globals['_LISTROTATIONSREQUEST']._serialized_start=2504
+  _globals['_LISTROTATIONSREQUEST']._serialized_end=2585
+  _globals['_LISTROTATIONSRESPONSE']._serialized_start=2587
+  _globals['_LISTROTATIONSRESPONSE']._serialized_end=2677
+  _globals['_CANCELROTATIONREQUEST']._serialized_start=2679
+  _globals['_CANCELROTATIONREQUEST']._serialized_end=2789
+  _globals['_CANCELROTATIONRESPONSE']._serialized_start=2791
+  _globals['_CANCELROTATIONRESPONSE']._serialized_end=2856
+  _globals['_BSTSERVICE']._serialized_start=3167
+  _globals['_BSTSERVICE']._serialized_end=3899
 # @@protoc_insertion_point(module_scope)

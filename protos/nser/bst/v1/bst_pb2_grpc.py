@@ -39,6 +39,11 @@ class BstServiceStub:
                 request_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=nser_dot_bst_dot_v1_dot_bst__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.BatchGenerate = channel.unary_unary(
+                '/nser.bst.v1.BstService/BatchGenerate',
+                request_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.BatchGenerateRequest.SerializeToString,
+                response_deserializer=nser_dot_bst_dot_v1_dot_bst__pb2.BatchGenerateResponse.FromString,
+                _registered_method=True)
         self.Validate = channel.unary_unary(
                 '/nser.bst.v1.BstService/Validate',
                 request_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.ValidateRequest.SerializeToString,
@@ -81,6 +86,14 @@ class BstServiceServicer:
 
     def Generate(self, request, context):
         """The one live token of a person; minted if there is none. Idempotent. Stores blind indexes only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGenerate(self, request, context):
+        """As Generate for up to 1,000 people at once: one result for each, in their order. One that cannot be read has an error
+        and spoils no other.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,6 +156,11 @@ def add_BstServiceServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=nser_dot_bst_dot_v1_dot_bst__pb2.GenerateRequest.FromString,
                     response_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.GenerateResponse.SerializeToString,
+            ),
+            'BatchGenerate': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGenerate,
+                    request_deserializer=nser_dot_bst_dot_v1_dot_bst__pb2.BatchGenerateRequest.FromString,
+                    response_serializer=nser_dot_bst_dot_v1_dot_bst__pb2.BatchGenerateResponse.SerializeToString,
             ),
             'Validate': grpc.unary_unary_rpc_method_handler(
                     servicer.Validate,
@@ -207,6 +225,33 @@ class BstService:
             '/nser.bst.v1.BstService/Generate',
             nser_dot_bst_dot_v1_dot_bst__pb2.GenerateRequest.SerializeToString,
             nser_dot_bst_dot_v1_dot_bst__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGenerate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nser.bst.v1.BstService/BatchGenerate',
+            nser_dot_bst_dot_v1_dot_bst__pb2.BatchGenerateRequest.SerializeToString,
+            nser_dot_bst_dot_v1_dot_bst__pb2.BatchGenerateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,6 +33,10 @@ class BstServiceStub:
     def __new__(cls, channel: _aio.Channel) -> BstServiceAsyncStub: ...
     Generate: _grpc.UnaryUnaryMultiCallable[_bst_pb2.GenerateRequest, _bst_pb2.GenerateResponse]
     """The one live token of a person; minted if there is none. Idempotent. Stores blind indexes only."""
+    BatchGenerate: _grpc.UnaryUnaryMultiCallable[_bst_pb2.BatchGenerateRequest, _bst_pb2.BatchGenerateResponse]
+    """As Generate for up to 1,000 people at once: one result for each, in their order. One that cannot be read has an error
+    and spoils no other.
+    """
     Validate: _grpc.UnaryUnaryMultiCallable[_bst_pb2.ValidateRequest, _bst_pb2.ValidateResponse]
     """How a token stands. Whoever holds a BST-02 may ask: it is one token for all operators."""
     Rotate: _grpc.UnaryUnaryMultiCallable[_bst_pb2.RotateRequest, _bst_pb2.RotateResponse]
@@ -56,6 +60,10 @@ class BstServiceAsyncStub(BstServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Generate: _aio.UnaryUnaryMultiCallable[_bst_pb2.GenerateRequest, _bst_pb2.GenerateResponse]  # type: ignore[assignment]
     """The one live token of a person; minted if there is none. Idempotent. Stores blind indexes only."""
+    BatchGenerate: _aio.UnaryUnaryMultiCallable[_bst_pb2.BatchGenerateRequest, _bst_pb2.BatchGenerateResponse]  # type: ignore[assignment]
+    """As Generate for up to 1,000 people at once: one result for each, in their order. One that cannot be read has an error
+    and spoils no other.
+    """
     Validate: _aio.UnaryUnaryMultiCallable[_bst_pb2.ValidateRequest, _bst_pb2.ValidateResponse]  # type: ignore[assignment]
     """How a token stands. Whoever holds a BST-02 may ask: it is one token for all operators."""
     Rotate: _aio.UnaryUnaryMultiCallable[_bst_pb2.RotateRequest, _bst_pb2.RotateResponse]  # type: ignore[assignment]
@@ -82,6 +90,16 @@ class BstServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_bst_pb2.GenerateResponse, _abc.Awaitable[_bst_pb2.GenerateResponse]]:
         """The one live token of a person; minted if there is none. Idempotent. Stores blind indexes only."""
+
+    @_abc_1.abstractmethod
+    def BatchGenerate(
+        self,
+        request: _bst_pb2.BatchGenerateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_bst_pb2.BatchGenerateResponse, _abc.Awaitable[_bst_pb2.BatchGenerateResponse]]:
+        """As Generate for up to 1,000 people at once: one result for each, in their order. One that cannot be read has an error
+        and spoils no other.
+        """
 
     @_abc_1.abstractmethod
     def Validate(
