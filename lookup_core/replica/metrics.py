@@ -97,6 +97,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     "lease_remaining_ms": "Time left of the lease; 0 when nobody may be cleared.",
     "serving": "1 while checks are answered.",
     "halted": "1 when the store is behind what was seen of it: an operator is needed.",
+    "lacks_blind_key": "1 when a key of the blind index is lacking: nobody is cleared until it is there.",
+    "blind_key_version": "The newest version of the blind keys that this replica has.",
     "live_replicas": "Replicas with a lease, this one included, by the newest read.",
     "polls_total": "Polls of the feed.",
     "feed_faults_total": "Statements of the feed that failed or took too long.",

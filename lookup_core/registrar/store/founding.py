@@ -51,8 +51,8 @@ async def found(connection: Connection | asyncpg.Connection[asyncpg.Record], rin
             return Founded(store_id, Revision(0), is_recovering=False, live=live)
         live = live_versions(row)
         founded = Founded(StoreId(row["store_id"]), Revision(row["revision"]), row["recovering"], live)
-        _check_blind_keys(ring, live)
         await _check_chain(connection, ring, founded, Digest(row["digest"]))
+        _check_blind_keys(ring, live)
     if founded.is_recovering:
         log.warning("store.recovering", store_id=str(founded.store_id))
     return founded

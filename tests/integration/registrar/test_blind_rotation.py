@@ -13,6 +13,7 @@ import pytest
 
 from lookup_core._dataplane import Decision, Lease
 from lookup_core.domain.blind import LiveVersions
+from lookup_core.domain.bst import Token
 from lookup_core.domain.ids import PersonNo
 from lookup_core.domain.period import Period
 from lookup_core.kernel.clock import SystemClock
@@ -21,8 +22,9 @@ from lookup_core.kernel.keyring import KeyRing, Versions
 from lookup_core.kernel.ring_in_use import RingInUse
 from lookup_core.registrar import bulk
 from lookup_core.registrar.people.identifiers import Kind
-from lookup_core.registrar.recording import Ledger
+from lookup_core.registrar.recording import Ledger, Recording
 from lookup_core.registrar.rotate_blind import NotInTurn, RotateBlind
+from lookup_core.registrar.rotate_token import RotateToken, Rotating
 from lookup_core.registrar.store.faults import BlindKeyLacking
 from lookup_core.registrar.store.founding import found
 from lookup_core.replica.keys_file import native_of
@@ -54,7 +56,7 @@ NEWER, NEWEST = with_versions(RING, 2), with_versions(RING, 3)
 
 
 @dataclass
-class Rotating:
+class Turning:
     """A desk, the acts of a rotation over its store, and a replica that loads the register anew at each look."""
 
     desk: Desk
@@ -76,6 +78,14 @@ class Rotating:
     async def finish(self) -> bool:
         return await self.acts.finish(a_caller()) is not None
 
+    async def replaced(self, token: Token) -> Token:
+        """The token that the person has after this one was rotated."""
+        recording = Recording(self.desk.store, self.desk.acknowledgement)
+        secrets, ledger = self.desk.secrets, Ledger(self.desk.ring.feed)
+        rotating = Rotating(token, "lost laptop", sees_all=True)
+        rotate = RotateToken(recording, ledger, secrets, self.desk.clock)
+        return (await rotate(rotating, self.desk.asked("Rotate", rotating.fields()))).token
+
     async def look(self, *, phone: str = "", document: str = "") -> Decision:
         keys = self.desk.ring.blind
         snapshot = await read_snapshot(self.database.replica_url, QUERIES, keys)
@@ -94,15 +104,15 @@ class Rotating:
 
 
 @pytest.fixture
-async def it(database: Database) -> AsyncIterator[Rotating]:
+async def it(database: Database) -> AsyncIterator[Turning]:
     """A register that was founded under version 1, and a ring that has the next two keys."""
     async with desk_on(database):
         pass
     async with desk_on(database, ring=NEWEST) as desk:
-        yield Rotating(desk, database)
+        yield Turning(desk, database)
 
 
-async def test_people_are_found_in_every_phase_and_strangers_are_not(it: Rotating, rows: Rows) -> None:
+async def test_people_are_found_in_every_phase_and_strangers_are_not(it: Turning, rows: Rows) -> None:
     before, during, after, stranger = people(4)
     await it.desk.register(before)
     await it.announce()
@@ -124,7 +134,7 @@ async def test_people_are_found_in_every_phase_and_strangers_are_not(it: Rotatin
     await verified_chain(it.database)
 
 
-async def test_two_rotations_after_each_other(it: Rotating, rows: Rows) -> None:
+async def test_two_rotations_after_each_other(it: Turning, rows: Rows) -> None:
     wanjiku = someone()
     await it.desk.register(wanjiku)
     for version in (2, 3):
@@ -139,7 +149,7 @@ async def test_two_rotations_after_each_other(it: Rotating, rows: Rows) -> None:
     assert await rows("SELECT count(*) FROM register.person") == [1], "a known person is found"
 
 
-async def test_a_move_needs_no_personal_data(it: Rotating, owner: Any) -> None:
+async def test_a_move_needs_no_personal_data(it: Turning, owner: Any) -> None:
     """Whose PII was shredded stays findable."""
     wanjiku = someone()
     await it.desk.register(wanjiku)
@@ -150,7 +160,7 @@ async def test_a_move_needs_no_personal_data(it: Rotating, owner: Any) -> None:
     assert await it.excludes(wanjiku)
 
 
-async def test_answers_tokens_and_request_ids_outlive_a_rotation(it: Rotating) -> None:
+async def test_answers_tokens_and_request_ids_outlive_a_rotation(it: Turning) -> None:
     wanjiku, request_id = someone(), a_request_id()
     first = await it.desk.register(wanjiku, request_id=request_id)
     token = await it.desk.generate(an_identity(wanjiku))
@@ -165,9 +175,7 @@ async def test_answers_tokens_and_request_ids_outlive_a_rotation(it: Rotating) -
     assert (await it.desk.generate(an_identity(wanjiku))).token == token.token
 
 
-async def test_holders_of_a_phone_hold_it_in_one_form_and_are_moved_together(
-    it: Rotating, rows: Rows
-) -> None:
+async def test_holders_of_a_phone_hold_it_in_one_form_and_are_moved_together(it: Turning, rows: Rows) -> None:
     """A check by the token of one finds the others by the form in which that one holds it."""
     phone = someone().phone
     first, second = (
@@ -190,7 +198,7 @@ async def test_holders_of_a_phone_hold_it_in_one_form_and_are_moved_together(
         assert (await it.look(phone=phone, document=document)).outcome == "EXCLUDED"
 
 
-async def test_a_registrar_that_took_another_phase_for_live_begins_anew(it: Rotating, rows: Rows) -> None:
+async def test_a_registrar_that_took_another_phase_for_live_begins_anew(it: Turning, rows: Rows) -> None:
     """SAFETY.md 22: the phase is read under the counter's lock; whatever was prepared before is not committed."""
     late = RotateBlind(it.desk.store, Ledger(it.desk.ring.feed), it.desk.blind)
     async with desk_on(it.database, ring=NEWEST) as other:
@@ -210,7 +218,7 @@ async def test_a_registrar_that_took_another_phase_for_live_begins_anew(it: Rota
 
 
 async def test_without_the_look_under_the_lock_a_person_is_bound_in_a_form_that_nobody_looks_for(
-    it: Rotating, monkeypatch: pytest.MonkeyPatch
+    it: Turning, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with desk_on(it.database, ring=NEWEST) as other:
         await it.announce()
@@ -225,15 +233,15 @@ async def test_without_the_look_under_the_lock_a_person_is_bound_in_a_form_that_
     assert await it.clears(wanjiku), "the rule that was taken out did no harm"
 
 
-async def test_two_movers_and_registrations_at_once(it: Rotating, rows: Rows) -> None:
+async def test_two_movers_and_registrations_at_once(it: Turning, rows: Rows) -> None:
     known, coming = people(30), people(30)
     for person in known:
         await it.desk.register(person)
     await it.announce()
     async with desk_on(it.database, ring=NEWEST) as other:
-        second = Rotating(other, it.database)
+        second = Turning(other, it.database)
 
-        async def moves(one: Rotating) -> None:
+        async def moves(one: Turning) -> None:
             while not await one.finish():
                 await one.move_all()
                 if (await it.desk.store.live_versions()).newest == 2 and not (
@@ -256,7 +264,7 @@ async def test_two_movers_and_registrations_at_once(it: Rotating, rows: Rows) ->
     await verified_chain(it.database)
 
 
-async def test_every_phase_leaves_an_audit_line_and_no_index_in_it(it: Rotating, rows: Rows) -> None:
+async def test_every_phase_leaves_an_audit_line_and_no_index_in_it(it: Turning, rows: Rows) -> None:
     await it.desk.register(someone())
     await it.announce()
     await it.move_all()
@@ -266,7 +274,7 @@ async def test_every_phase_leaves_an_audit_line_and_no_index_in_it(it: Rotating,
     assert all("version 2" in reason for _, reason in lines)
 
 
-async def test_a_version_is_announced_once_and_in_its_turn(it: Rotating) -> None:
+async def test_a_version_is_announced_once_and_in_its_turn(it: Turning) -> None:
     with pytest.raises(NotInTurn):
         await it.acts.announce(3, a_caller())
     await it.announce()
@@ -277,7 +285,7 @@ async def test_a_version_is_announced_once_and_in_its_turn(it: Rotating) -> None
         await it.acts.announce(4, a_caller())
 
 
-async def test_a_registrar_without_the_key_writes_nothing(it: Rotating, rows: Rows) -> None:
+async def test_a_registrar_without_the_key_writes_nothing(it: Turning, rows: Rows) -> None:
     keys = RingInUse(RING, lambda: NEWER)
     async with desk_on(it.database, keys=keys) as behind:
         await it.announce()
@@ -294,7 +302,7 @@ async def test_a_registrar_without_the_key_writes_nothing(it: Rotating, rows: Ro
 
 @pytest.mark.parametrize("finished", [False, True])
 async def test_a_ring_that_lacks_the_key_or_has_another_one_refuses_to_start(
-    it: Rotating, *, finished: bool
+    it: Turning, *, finished: bool
 ) -> None:
     await it.announce()
     if finished:
@@ -316,7 +324,7 @@ async def test_a_ring_that_lacks_the_key_or_has_another_one_refuses_to_start(
         await connection.close()
 
 
-async def test_a_bulk_load_waits_for_the_end_of_a_rotation(it: Rotating) -> None:
+async def test_a_bulk_load_waits_for_the_end_of_a_rotation(it: Turning) -> None:
     entry = bulk.Entry(an_identity(someone()), Period.ONE_YEAR)
     connection = await asyncpg.connect(it.database.owner_url)
     try:
@@ -333,7 +341,7 @@ async def test_a_bulk_load_waits_for_the_end_of_a_rotation(it: Rotating) -> None
     assert (await it.look(phone=phone.e164, document=document.number)).outcome == "EXCLUDED"
 
 
-async def test_the_lock_of_an_identifier_is_the_same_for_a_mover_and_a_registrar(it: Rotating) -> None:
+async def test_the_lock_of_an_identifier_is_the_same_for_a_mover_and_a_registrar(it: Turning) -> None:
     """The mover knows a held form alone; a registrar knows the identity. Both lock the oldest form that is live."""
     wanjiku = someone()
     await it.desk.register(wanjiku)
@@ -350,3 +358,24 @@ async def test_the_lock_of_an_identifier_is_the_same_for_a_mover_and_a_registrar
         await it.desk.store.write(looks)
         await it.move_all()
         assert await it.finish()
+
+
+async def test_a_token_that_is_replaced_meanwhile_is_mapped_to_the_forms_that_are_held(
+    it: Turning, rows: Rows
+) -> None:
+    """Who has the database's owner's eyes sees nobody in two forms, and nothing is left to move at the end."""
+    wanjiku = someone()
+    first = (await it.desk.generate(an_identity(wanjiku))).token
+    await it.announce()
+    mapped = (
+        "SELECT mapped.kind, mapped.blind, mapped.key_version FROM register.bst_mapping AS mapped "
+        "JOIN register.bst_token AS minted USING (token) WHERE minted.state = 'live' ORDER BY mapped.kind"
+    )
+    held = "SELECT kind, blind, key_version FROM register.identifier ORDER BY kind"
+    second = await it.replaced(first)
+    assert await rows(mapped) == await rows(held)
+    await it.move_all()
+    await it.replaced(second)
+    assert await rows(mapped) == await rows(held)
+    assert await it.finish()
+    assert await rows("SELECT DISTINCT key_version FROM register.bst_mapping") == [2]
