@@ -9,6 +9,7 @@ from uuid import UUID
 from lookup_core.domain.bst import Token
 from lookup_core.domain.ids import OperatorId, RequestId
 from lookup_core.registrar.answers import TokenRotated
+from lookup_core.registrar.audited_reads import AuditedReads
 from lookup_core.registrar.pages import Page
 from lookup_core.registrar.people.tokens import Nonce, fresh_nonce
 from lookup_core.registrar.recording import Ledger
@@ -29,7 +30,7 @@ class TokenDesk:
         ledger = Ledger(desk.ring.feed)
         recording = desk.recording(desk.store, desk.acknowledgement)
         self._rotate = RotateToken(recording, ledger, desk.secrets, desk.clock, nonce)
-        self._history = TokenHistory(desk.store, desk.secrets)
+        self._history = TokenHistory(desk.store, desk.secrets, AuditedReads(desk.store))
         self._start = StartRotation(desk.store, desk.clock, lambda: None)
         self._cancel = CancelRotation(desk.store, desk.clock)
         self.show = ShowRotations(desk.store, desk.secrets)

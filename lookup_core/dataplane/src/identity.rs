@@ -16,7 +16,7 @@ pub use crate::document::DocumentKind;
 
 pub const KEY_BYTES: usize = 32;
 /// Versions of the keys that a register can have in its life: one a year for longer than this crate will be.
-pub const MOST_VERSIONS: usize = 64;
+pub const MOST_VERSIONS: u8 = 64;
 /// By what a person is found.
 pub type BlindIndex = [u8; 16];
 
@@ -34,7 +34,7 @@ impl LiveVersions {
     /// `None` where they are no versions of one register.
     #[must_use]
     pub fn of(oldest: u32, newest: u32) -> Option<Self> {
-        let is_fit = (1..=MOST_VERSIONS as u32).contains(&oldest) && (oldest..=oldest + 1).contains(&newest);
+        let is_fit = (1..=u32::from(MOST_VERSIONS)).contains(&oldest) && (oldest..=oldest + 1).contains(&newest);
         let (oldest, newest) = (u16::try_from(oldest).ok()?, u16::try_from(newest).ok()?);
         is_fit.then_some(Self { oldest, newest })
     }
@@ -88,7 +88,9 @@ impl BlindKeys {
     pub fn new(phone: &[u8; KEY_BYTES], document: &[u8; KEY_BYTES]) -> Self {
         Self {
             first: Link::new(phone, document),
-            later: std::iter::repeat_with(OnceLock::new).take(MOST_VERSIONS - 1).collect(),
+            later: std::iter::repeat_with(OnceLock::new)
+                .take(usize::from(MOST_VERSIONS) - 1)
+                .collect(),
         }
     }
 

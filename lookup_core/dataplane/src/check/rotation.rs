@@ -69,13 +69,13 @@ fn outcomes<R: Rules>(read: usize, most: usize) -> BTreeSet<String> {
     let steps_of = |until: usize| {
         let index = Index::new([0; 16]);
         let mut steps = 0;
-        for (revision, change) in (1..).zip(&changes[..until]) {
+        for ((place, revision), change) in (0..).zip(1..).zip(&changes[..until]) {
             let mut applying = index.applying::<Kept>(revision, change).unwrap();
             while applying.step() {
-                steps += u64::from(revision as usize > read);
+                steps += usize::from(place >= read);
             }
         }
-        usize::try_from(steps).unwrap()
+        steps
     };
     let mut seen = BTreeSet::new();
     let until = (read + most).min(changes.len());
