@@ -127,12 +127,17 @@ class Shredded:
 
 @dataclass(frozen=True, slots=True)
 class TokenRotated:
-    """A person's new token, in force at `revision`, and the one that it replaces."""
+    """A person's global token at `revision`, and the one that it was before.
+
+    Where pairwise tokens were rotated it is the same one, and `holder` is whom they stand for since: no token of theirs
+    is kept.
+    """
 
     token: Token
     replaces: Token
     created_at: datetime
     revision: Revision
+    holder: Holder | None = None
 
     @property
     def subject(self) -> str:
@@ -144,12 +149,15 @@ class TokenRotated:
             replaces=format_token(self.replaces),
             created_at=self.created_at.isoformat(),
             revision=self.revision,
+            holder=None if self.holder is None else [self.holder.person_no, self.holder.generation],
         )
 
     @classmethod
     def read(cls, kept: bytes) -> Self:
         held: dict[str, Any] = json.loads(kept)
+        holder = held["holder"]
         return cls(
+            holder=None if holder is None else Holder(PersonNo(holder[0]), holder[1]),
             token=parse_token(held["bst"]),
             replaces=parse_token(held["replaces"]),
             created_at=datetime.fromisoformat(held["created_at"]),

@@ -45,3 +45,14 @@ def of_rotation(person_no: PersonNo, operator_id: OperatorId, old: Token, succes
         },
         operator_id=operator_id,
     )
+
+
+def of_turn(person_no: PersonNo, operator_id: OperatorId, generation: int) -> Event:
+    """What one operator with tokens of its own is told: they are computed where it is sent, and stored nowhere."""
+    return Event(
+        event_id=new_id(),
+        name=BST_ROTATED,
+        person_no=person_no,
+        data={"pairwise_generation": generation, "revoked": False},
+        operator_id=operator_id,
+    )

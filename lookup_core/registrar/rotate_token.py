@@ -6,23 +6,34 @@ as one that nobody has.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from lookup_core.domain.bst import PAIRWISE, Token, format_token
-from lookup_core.domain.pairwise import Holder, TokenKind
+from lookup_core.domain.ids import Revision
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.kernel.clock import Clock
 from lookup_core.kernel.errors import InvalidRequest, TokenNotFound, TokenNotLive
 from lookup_core.registrar import statements
 from lookup_core.registrar.answers import TokenRotated
 from lookup_core.registrar.asked import Asked
-from lookup_core.registrar.people.pairwise import NOBODY, ShownTokens, turn
-from lookup_core.registrar.people.succession import REVOKED, ROTATED, Retiring, lines, succeed
+from lookup_core.registrar.people.pairwise import NOBODY, ShownTokens
+from lookup_core.registrar.people.succession import (
+    REVOKED,
+    ROTATED,
+    Retiring,
+    Succeeded,
+    lines,
+    succeed,
+    turn_all,
+)
 from lookup_core.registrar.people.tokens import Mint, Nonce, fresh_nonce
 from lookup_core.registrar.recording import Ledger, Recording
 from lookup_core.registrar.secrets_in_use import Secrets
 from lookup_core.registrar.store.port import Transaction
-from lookup_core.registrar.store.rows import Person, Revised
+from lookup_core.registrar.store.rows import Event, Revised
 
 ACTION: Final = "bst.rotated"
 
@@ -38,6 +49,16 @@ class Rotating:
     def fields(self) -> list[str]:
         """What makes two of them the same one."""
         return [format_token(self.token), self.reason]
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """The successor of a token, as its caller knows the person, in force at `revision`."""
+
+    token: Token
+    replaces: Token
+    created_at: datetime
+    revision: Revision
 
 
 class RotateToken:
@@ -57,48 +78,57 @@ class RotateToken:
         self._shown = ShownTokens(secrets.pairing)
         self._clock = clock
 
-    async def __call__(self, rotating: Rotating, asked: Asked) -> TokenRotated:
+    async def __call__(self, rotating: Rotating, asked: Asked) -> Rotated:
         """Raises InvalidRequest, TokenNotFound, TokenNotLive, and what every recorded write raises."""
         check_reason(rotating.reason)
         act = self._turn if rotating.token.version == PAIRWISE else self._rotate
-        return await self._recording.once(asked, ACTION, TokenRotated, lambda tx: act(tx, rotating, asked))
-
-    async def _turn(self, tx: Transaction, rotating: Rotating, asked: Asked) -> TokenRotated:
-        """Take the person's pairwise tokens one generation further, at every operator at once."""
-        old, caller = rotating.token, asked.caller
-        bearer = self._shown.bearer(caller, old)
-        number = NOBODY if bearer is None else bearer.holder.person_no
-        person = (await tx.lock_people([number])).get(number)
-        if bearer is None or person is None or bearer.holder.generation > person.pairwise_generation:
-            raise TokenNotFound
-        if not bearer.is_live(person.pairwise_generation) or person.token is None:
-            raise TokenNotLive(ROTATED)
-        turned = await turn(tx, person)
-        holder = Holder(turned.number, turned.pairwise_generation)
-        new = self._shown.token(caller, person.token, holder)
-        revised = await self._ledger.take(tx, statements.change(statements.of_person(turned)))
-        rotated = TokenRotated(new, old, self._clock.now(), revised.revision)
-        await self._ledger.record(tx, revised, asked, ACTION, rotated, reason=rotating.reason)
-        return rotated
+        done = await self._recording.once(asked, ACTION, TokenRotated, lambda tx: act(tx, rotating, asked))
+        token = done.token
+        if done.holder is not None:
+            token = self._shown.token(asked.caller, token, done.holder)
+        return Rotated(token, rotating.token, done.created_at, done.revision)
 
     async def _rotate(self, tx: Transaction, rotating: Rotating, asked: Asked) -> TokenRotated:
-        operator_id, old = asked.caller.operator_id, rotating.token
-        held = await tx.token_held(old, operator_id)
-        is_hidden = asked.caller.token_kind is TokenKind.PAIRWISE
-        if held is None or is_hidden or not (held.is_known or rotating.sees_all):
+        caller, old = asked.caller, rotating.token
+        held = await tx.token_held(old, caller.operator_id)
+        # A global token that an operator with its own has from elsewhere: no word of whom it stands for.
+        is_known = held is not None and held.is_known and caller.token_kind is TokenKind.GLOBAL
+        if held is None or not (is_known or rotating.sees_all):
             raise TokenNotFound
         person = (await tx.lock_people([held.person_no]))[held.person_no]
         if person.token != old:  # read under the lock (SAFETY.md 10)
-            raise TokenNotLive(_state(person, old))
+            raise TokenNotLive(REVOKED if old in person.revoked_tokens else ROTATED)
         at = self._clock.now()
-        retiring = [Retiring(person, {old: ROTATED})]
-        [done], told = await succeed(tx, self._mint, retiring, asked.caller, at)
+        [done], told = await succeed(tx, self._mint, [Retiring(person, {old: ROTATED})], caller, at)
         assert done.minted is not None
-        if operator_id is not None:
-            await tx.disclose([done.minted.token], operator_id)
-        change = statements.change(statements.of_person(done.person))
-        revised = await self._ledger.take(tx, change)  # the counter, last
-        rotated = TokenRotated(done.minted.token, old, at, revised.revision)
+        if caller.operator_id is not None:
+            await tx.disclose([done.minted.token], caller.operator_id)
+        return await self._record(tx, rotating, asked, _Done(done, told, at, old))
+
+    async def _turn(self, tx: Transaction, rotating: Rotating, asked: Asked) -> TokenRotated:
+        """Rotate a pairwise token: its person's, at every operator that has such."""
+        bearer = self._shown.bearer(asked.caller, rotating.token)
+        number = NOBODY if bearer is None else bearer.holder.person_no
+        person = (await tx.lock_people([number])).get(number)
+        if bearer is None or person is None or person.token is None:
+            raise TokenNotFound
+        if bearer.holder.generation > person.pairwise_generation:
+            raise TokenNotFound
+        if not bearer.is_live(person.pairwise_generation):
+            raise TokenNotLive(ROTATED)
+        done, told = await turn_all(tx, [person])
+        if not done:
+            raise TokenNotLive("rotated as often as it can be")
+        return await self._record(tx, rotating, asked, _Done(done[0], told, self._clock.now(), person.token))
+
+    async def _record(self, tx: Transaction, rotating: Rotating, asked: Asked, made: _Done) -> TokenRotated:
+        person = made.done.person
+        revised = await self._ledger.take(
+            tx, statements.change(statements.of_person(person))
+        )  # the counter, last
+        assert person.token is not None
+        holder = None if made.done.states else person.holder
+        rotated = TokenRotated(person.token, made.old, made.at, revised.revision, holder)
         await tx.record(
             Revised(
                 revision=revised.revision,
@@ -109,10 +139,20 @@ class RotateToken:
                 answer=rotated.kept(),
             )
         )
-        if told:
-            await tx.tell(told, revised.revision)
-        await tx.audit(lines([done], asked.caller, rotating.reason, revised.revision, asked.request_id))
+        if made.told:
+            await tx.tell(made.told, revised.revision)
+        await tx.audit(lines([made.done], asked.caller, rotating.reason, revised.revision, asked.request_id))
         return rotated
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What is to be recorded; `old` is the person's global token as it was."""
+
+    done: Succeeded
+    told: Sequence[Event]
+    at: datetime
+    old: Token
 
 
 def check_reason(reason: str) -> None:
@@ -121,7 +161,3 @@ def check_reason(reason: str) -> None:
         raise InvalidRequest(
             "reason", "The reason is blank or has characters that cannot be printed. Nothing was changed."
         )
-
-
-def _state(person: Person, token: Token) -> str:
-    return REVOKED if token in person.revoked_tokens else ROTATED

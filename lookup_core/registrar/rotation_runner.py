@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Final
 from uuid import UUID, uuid5
@@ -24,13 +24,20 @@ from lookup_core.kernel.clock import Clock
 from lookup_core.kernel.errors import Refused
 from lookup_core.registrar import statements
 from lookup_core.registrar.asked import Caller
-from lookup_core.registrar.people.pairwise import turn
-from lookup_core.registrar.people.succession import REVOKED, ROTATED, Retiring, lines, succeed
+from lookup_core.registrar.people.succession import (
+    REVOKED,
+    ROTATED,
+    Retiring,
+    Succeeded,
+    lines,
+    succeed,
+    turn_all,
+)
 from lookup_core.registrar.people.tokens import Mint, Nonce, fresh_nonce
 from lookup_core.registrar.recording import Acknowledgement, Ledger
 from lookup_core.registrar.secrets_in_use import Secrets
 from lookup_core.registrar.store.port import Store, Transaction
-from lookup_core.registrar.store.rows import AuditLine, Person, Revised
+from lookup_core.registrar.store.rows import AuditLine, Event, Person, Revised
 from lookup_core.registrar.store.token_rows import Cursor, Passed, Rotation, RotationState, Step
 
 log = structlog.get_logger()
@@ -90,9 +97,11 @@ class RotationRunner:
                 continue
             sleeping = asyncio.ensure_future(self._clock.sleep(LOOK_EVERY_S))
             woken = asyncio.ensure_future(self._woken.wait())
-            _, pending = await asyncio.wait({sleeping, woken}, return_when=asyncio.FIRST_COMPLETED)
-            for task in pending:
-                task.cancel()
+            try:
+                await asyncio.wait({sleeping, woken}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                sleeping.cancel()
+                woken.cancel()
 
     async def work_on(self, rotation_id: UUID) -> None:
         """Go on with one until it is done, cancelled, or another's. Raises Refused: it goes on from there later."""
@@ -134,22 +143,43 @@ class RotationRunner:
         """Rotate a group of tokens, as their people stand under the locks. The counter last (SAFETY.md 10)."""
         wanted = _wanted(rotation, passed)
         people = await tx.lock_people(wanted.keys())
+        if rotation.is_pairwise:
+            return await self._turned(tx, rotation, passed, people)
         retiring = [
             Retiring(people[number], states)
             for number, tokens in sorted(wanted.items())
             if (states := _states(people[number], tokens, revokes=rotation.revokes))
         ]
-        cursor, unknown = _cursor(passed), _unknown(passed)
         if not retiring:
-            return Step(cursor, len(passed), unknown=unknown)
-        caller = Caller(rotation.actor, None, rotation.origin, rotation.correlation_id)
+            return Step(_cursor(passed), len(passed), unknown=_unknown(passed))
+        caller = _caller(rotation)
         done, told = await succeed(
             tx, self._mint, retiring, caller, self._clock.now(), rotation_id=rotation.rotation_id
         )
-        people_after = [each.person for each in done]
-        if rotation.operator_id is not None and await tx.has_own_tokens(rotation.operator_id):
-            people_after = [await turn(tx, person) for person in people_after]
-        stated = [statements.of_person(person) for person in people_after]
+        return await self._state(tx, rotation, passed, done, told)
+
+    async def _turned(
+        self, tx: Transaction, rotation: Rotation, passed: Sequence[Passed], people: Mapping[PersonNo, Person]
+    ) -> Step:
+        """Rotate an operator's own tokens of people whose live token is in the group: each person's once."""
+        live = {each.token for each in passed}
+        mine = [people[number] for number in sorted(people) if people[number].token in live]
+        done, told = await turn_all(tx, mine)
+        if not done:
+            return Step(_cursor(passed), len(passed), unknown=_unknown(passed))
+        return await self._state(tx, rotation, passed, done, told)
+
+    async def _state(
+        self,
+        tx: Transaction,
+        rotation: Rotation,
+        passed: Sequence[Passed],
+        done: Sequence[Succeeded],
+        told: Sequence[Event],
+    ) -> Step:
+        """Record what was done to a group, in one revision."""
+        cursor, caller = _cursor(passed), _caller(rotation)
+        stated = [statements.of_person(each.person) for each in done]
         revised = await self._ledger.take(tx, statements.change(*stated))
         request_id = RequestId(uuid5(rotation.rotation_id, cursor.token.hex()))
         await tx.record(
@@ -168,9 +198,9 @@ class RotationRunner:
         return Step(
             cursor,
             len(passed),
-            rotated=sum(each.minted is not None for each in done),
+            rotated=sum(each.minted is not None or not each.states for each in done),
             revoked=sum(state == REVOKED for each in done for state in each.states.values()),
-            unknown=unknown,
+            unknown=_unknown(passed),
             revision=revised.revision,
             request_id=request_id,
         )
@@ -205,10 +235,13 @@ class RotationRunner:
             await tx.audit([_line(rotation, DONE)])
 
 
+def _caller(rotation: Rotation) -> Caller:
+    return Caller(rotation.actor, None, rotation.origin, rotation.correlation_id)
+
+
 def _line(rotation: Rotation, action: str) -> AuditLine:
-    caller = Caller(rotation.actor, None, rotation.origin, rotation.correlation_id)
     counts = f"{rotation.rotated} rotated, {rotation.revoked} revoked, of {rotation.passed}"
-    return AuditLine(caller, action, f"rotation {rotation.rotation_id}", counts)
+    return AuditLine(_caller(rotation), action, f"rotation {rotation.rotation_id}", counts)
 
 
 def _wanted(rotation: Rotation, passed: Sequence[Passed]) -> dict[PersonNo, list[Token]]:

@@ -294,7 +294,7 @@ class Registrar:
             rotate=RotateToken(recording, ledger, secrets, self.clock),
             history=TokenHistory(self.store, secrets, reads),
             start=StartRotation(self.store, self.clock, self._rotations.wake),
-            show=ShowRotations(self.store, secrets),
+            show=ShowRotations(self.store, secrets, reads),
             cancel=CancelRotation(self.store, self.clock),
         )
         create = CreateKey(recording, ledger, secrets, self.clock)

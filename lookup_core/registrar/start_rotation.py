@@ -15,9 +15,11 @@ from uuid import UUID
 from lookup_core.domain.bst import Token, format_token
 from lookup_core.domain.chain import is_same
 from lookup_core.domain.ids import OperatorId
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.kernel.clock import Clock
 from lookup_core.kernel.errors import InvalidRequest, RequestIdReused, RotationNotFound
 from lookup_core.registrar.asked import Asked, Caller
+from lookup_core.registrar.audited_reads import AuditedReads
 from lookup_core.registrar.pages import Page, PageTokens
 from lookup_core.registrar.rotate_token import check_reason
 from lookup_core.registrar.secrets_in_use import Secrets
@@ -27,6 +29,7 @@ from lookup_core.registrar.store.rows import AuditLine
 from lookup_core.registrar.store.token_rows import Minting, Rotation, RotationState
 
 STARTED: Final = "bst_rotation.started"
+LISTED: Final = "bst_rotation.listed"
 CANCELLED: Final = "bst_rotation.cancelled"
 PAGE_SIZE: Final = 100
 LARGEST_PAGE: Final = 1000
@@ -73,16 +76,14 @@ class StartRotation:
         return committed.result
 
     async def _start(self, tx: Transaction, wanted: Wanted, asked: Asked, now: datetime) -> Rotation:
-        if wanted.operator_id is not None and not await tx.has_operator(wanted.operator_id):
-            raise InvalidRequest(
-                "operator_id", "The register has no operator with this id. Nothing was changed."
-            )
+        is_pairwise = await self._is_pairwise(tx, wanted)
         tokens = set(wanted.tokens)
         new = Rotation(
             rotation_id=asked.request_id,
             digest=asked.digest,
             operator_id=wanted.operator_id,
             operator="",
+            is_pairwise=is_pairwise,
             minted=wanted.minted,
             listed=len(tokens) or None,
             revokes=wanted.revokes,
@@ -101,6 +102,22 @@ class StartRotation:
         action = STARTED if is_new else f"{STARTED}.repeated"
         await tx.audit([_line(asked.caller, action, entered.rotation_id, wanted.reason, asked)])
         return entered
+
+    async def _is_pairwise(self, tx: Transaction, wanted: Wanted) -> bool:
+        if wanted.operator_id is None:
+            return False
+        kind = await tx.kind_of_operator(wanted.operator_id)
+        if kind is None:
+            raise InvalidRequest(
+                "operator_id", "The register has no operator with this id. Nothing was changed."
+            )
+        if kind is TokenKind.PAIRWISE and wanted.revokes:
+            raise InvalidRequest(
+                "revoke_old",
+                "This operator has tokens of its own, which say nothing to anybody without its API keys. Revoke those, "
+                "and rotate its tokens without revoke_old. Nothing was changed.",
+            )
+        return kind is TokenKind.PAIRWISE
 
 
 class CancelRotation:
@@ -136,8 +153,9 @@ class CancelRotation:
 class ShowRotations:
     """One rotation, or a page of them, newest first."""
 
-    def __init__(self, store: Store, secrets: Secrets) -> None:
+    def __init__(self, store: Store, secrets: Secrets, reads: AuditedReads) -> None:
         self._store = store
+        self._reads = reads
         self._tokens = PageTokens(secrets.page_token, "rotations")
 
     async def one(self, rotation_id: UUID) -> Rotation:
@@ -147,11 +165,12 @@ class ShowRotations:
             raise RotationNotFound
         return held
 
-    async def page(self, page_size: int, page_token: str) -> Page[Rotation]:
-        """Raises InvalidRequest for a page token that is not of this list, StoreUnreachable."""
+    async def page(self, page_size: int, page_token: str, caller: Caller) -> Page[Rotation]:
+        """Raises InvalidRequest for a page token that is not of this list, StoreUnreachable, AuditUnavailable."""
         size = min(page_size or PAGE_SIZE, LARGEST_PAGE)
         place = self._tokens.place(page_token, "")
         found = await self._store.rotations(_read(place) if place else None, size + 1)
+        await self._reads.note(caller, LISTED, "rotations")
         shown = found[:size]
         if len(found) <= size:
             return Page(shown)

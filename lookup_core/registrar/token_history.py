@@ -2,7 +2,7 @@
 
 The answer is about all tokens of the person, rotated and revoked ones too. A reading is a privileged one: it is audited
 in a transaction of its own before anything of it is told. Refuses to tell one operator another's uses, and a token that
-an operator had not from the register as if nobody had it.
+an operator had not from the register as if nobody had it. An operator with tokens of its own asks by those alone.
 """
 
 from __future__ import annotations
@@ -51,24 +51,26 @@ class TokenHistory:
         narrowed = f"{format_token(wanted.token)} {operator_id or 'all'}"
         place = self._tokens.place(wanted.page_token, narrowed)
         size = min(wanted.page_size or PAGE_SIZE, LARGEST_PAGE)
-        tokens, is_known = await self._tokens_of(wanted.token, caller)
-        if not tokens or not (is_known or wanted.sees_all):
-            raise TokenNotFound
+        tokens = await self._tokens_of(wanted, caller)
         found = await self._store.history(tokens, operator_id, _read(place) if place else None, size + 1)
-        await self._reads.note(caller, ACTION, format_token(wanted.token))
+        await self._reads.note(caller, ACTION, format_token(tokens[0]))
         shown = found[:size]
         goes_on = len(found) > size
         return Page(shown, self._tokens.after(_written(shown[-1].place), narrowed) if goes_on else "")
 
-    async def _tokens_of(self, token: Token, caller: Caller) -> tuple[Sequence[Token], bool]:
-        """The global tokens of whom it stands for, and whether the caller's operator knows them by one of its own."""
-        if token.version != PAIRWISE:
-            if caller.token_kind is TokenKind.PAIRWISE:
-                return (), False
-            return await self._store.tokens_of(token, caller.operator_id)
-        bearer = self._shown.bearer(caller, token)
-        number = NOBODY if bearer is None else bearer.holder.person_no
-        return await self._store.tokens_of_person(number), bearer is not None
+    async def _tokens_of(self, wanted: HistoryWanted, caller: Caller) -> Sequence[Token]:
+        """All global tokens of the person that is meant. Raises TokenNotFound, whatever it is that is not there."""
+        token, is_pairwise = wanted.token, wanted.token.version == PAIRWISE
+        bearer = self._shown.bearer(caller, token) if is_pairwise else None
+        number = bearer.holder.person_no if bearer is not None else NOBODY if is_pairwise else None
+        tokens, is_known = await self._store.tokens_of(token, caller.operator_id, number)
+        if caller.token_kind is TokenKind.PAIRWISE and not is_pairwise:
+            is_known = (
+                False  # a global token that it has from elsewhere: no word of whom of its own it stands for
+            )
+        if not tokens or not (is_known or bearer is not None or wanted.sees_all):
+            raise TokenNotFound
+        return tokens
 
 
 def _written(place: Place) -> str:

@@ -8,12 +8,11 @@ from uuid import UUID
 
 from lookup_core.domain.bst import Token
 from lookup_core.domain.ids import OperatorId, RequestId
-from lookup_core.registrar.answers import TokenRotated
 from lookup_core.registrar.audited_reads import AuditedReads
 from lookup_core.registrar.pages import Page
 from lookup_core.registrar.people.tokens import Nonce, fresh_nonce
 from lookup_core.registrar.recording import Ledger
-from lookup_core.registrar.rotate_token import RotateToken, Rotating
+from lookup_core.registrar.rotate_token import Rotated, RotateToken, Rotating
 from lookup_core.registrar.rotation_runner import RotationRunner
 from lookup_core.registrar.start_rotation import CancelRotation, ShowRotations, StartRotation, Wanted
 from lookup_core.registrar.store.token_rows import Minting, Rotation, Use
@@ -33,7 +32,7 @@ class TokenDesk:
         self._history = TokenHistory(desk.store, desk.secrets, AuditedReads(desk.store))
         self._start = StartRotation(desk.store, desk.clock, lambda: None)
         self._cancel = CancelRotation(desk.store, desk.clock)
-        self.show = ShowRotations(desk.store, desk.secrets)
+        self.show = ShowRotations(desk.store, desk.secrets, AuditedReads(desk.store))
         self.runner = RotationRunner(
             desk.store, ledger, desk.secrets, desk.acknowledgement, desk.clock, nonce=nonce
         )
@@ -51,7 +50,7 @@ class TokenDesk:
         sees_all: bool = True,
         request_id: RequestId | None = None,
         **caller: Any,
-    ) -> TokenRotated:
+    ) -> Rotated:
         rotating = Rotating(token, reason, sees_all)
         return await self._rotate(
             rotating, self.desk.asked("Rotate", rotating.fields(), request_id, **caller)

@@ -2,7 +2,10 @@
 
 A rotated token goes on resolving, so its successor is told to every operator that had it: a check with the old one
 tells it anyway. A revoked one resolves no more, and its successor is told to nobody: whoever holds the old ones by
-theft must not be handed the new ones. Pairwise tokens have no rows here; theirs change with the person's generation.
+theft must not be handed the new ones.
+
+Pairwise tokens have no rows: theirs change with the person's generation, and never with a global one's rotation. An
+operator that has them is told of no global token.
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ from uuid import UUID
 
 from lookup_core.domain.bst import Token, format_token
 from lookup_core.domain.ids import OperatorId, PersonNo, RequestId, Revision
+from lookup_core.domain.pairwise import HIGHEST_GENERATION, TokenKind
 from lookup_core.registrar import events
 from lookup_core.registrar.asked import Caller
+from lookup_core.registrar.people.pairwise import turn
 from lookup_core.registrar.people.tokens import Mint
 from lookup_core.registrar.store.port import Transaction
 from lookup_core.registrar.store.rows import AuditLine, Event, Minted, Person
@@ -57,18 +62,36 @@ async def succeed(
     minted = await mint.anew(tx, successors, caller, at, rotation_id=rotation_id) if successors else {}
     done = [_after(each, minted) for each in retiring]
     knowers = await tx.knowers({token for each in retiring for token in each.states})
-    pairs: set[tuple[Token, OperatorId]] = set()
+    passed: set[tuple[Token, Token, OperatorId]] = set()
     told: list[Event] = []
     for each in done:
         for old, state in each.states.items():
             successor = each.person.token if state == ROTATED else None
-            for operator_id in knowers.get(old, ()):
-                told.append(events.of_rotation(each.person.number, operator_id, old, successor))
-                if successor is not None:
-                    pairs.add((successor, operator_id))
-    if pairs:
-        await tx.disclose_pairs(pairs)
+            for knower in knowers.get(old, ()):
+                is_pairwise = knower.token_kind is TokenKind.PAIRWISE
+                if each.minted is not None and (is_pairwise or successor is not None):
+                    passed.add((each.minted.token, old, knower.operator_id))
+                if not is_pairwise:
+                    told.append(events.of_rotation(each.person.number, knower.operator_id, old, successor))
+    if passed:
+        await tx.pass_on(passed)
     return done, told
+
+
+async def turn_all(tx: Transaction, people: Sequence[Person]) -> tuple[Sequence[Succeeded], Sequence[Event]]:
+    """Take pairwise tokens of locked people one generation further, at every operator that has such, and tell each.
+
+    Those who cannot be taken further, after some ten thousand times, are left out.
+    """
+    turned = [await turn(tx, each) for each in people if each.pairwise_generation < HIGHEST_GENERATION]
+    knowers = await tx.knowers({each.token for each in turned if each.token is not None})
+    told = [
+        events.of_turn(each.number, knower.operator_id, each.pairwise_generation)
+        for each in turned
+        for knower in (() if each.token is None else knowers.get(each.token, ()))
+        if knower.token_kind is TokenKind.PAIRWISE
+    ]
+    return [Succeeded(each, {}, None) for each in turned], told
 
 
 def lines(
@@ -78,17 +101,20 @@ def lines(
     revision: Revision,
     request_id: RequestId | None = None,
 ) -> Sequence[AuditLine]:
-    """The audit lines: each token that was retired, and each that was minted for it."""
+    """The audit lines: each token that was retired, and each that was minted for it; no pairwise token is in them."""
     written: list[AuditLine] = []
     for each in succeeded:
-        for token, state in each.states.items():
-            written.append(
-                AuditLine(caller, f"bst.{state}", format_token(token), reason, request_id, revision)
-            )
-        if each.minted is not None and each.minted.replaces is not None:
-            why = f"in the place of {format_token(each.minted.replaces)}"
-            new = format_token(each.minted.token)
-            written.append(AuditLine(caller, "bst.generated", new, why, request_id, revision))
+        acts = [(f"bst.{state}", token) for token, state in each.states.items()]
+        if each.minted is not None:
+            acts.append(("bst.generated", each.minted.token))
+        if not each.states and each.person.token is not None:
+            acts.append(
+                ("bst.turned", each.person.token)
+            )  # its pairwise tokens; the line names the person's global one
+        written += [
+            AuditLine(caller, action, format_token(token), reason, request_id, revision)
+            for action, token in acts
+        ]
     return written
 
 

@@ -100,7 +100,7 @@ class BstService(bst_pb2_grpc.BstServiceServicer):
     async def ListRotations(
         self, request: bst_pb2.ListRotationsRequest, context: Context
     ) -> bst_pb2.ListRotationsResponse:
-        page = await self._cases.show.page(request.page_size, request.page_token)
+        page = await self._cases.show.page(request.page_size, request.page_token, CALL.get().caller)
         return bst_pb2.ListRotationsResponse(
             rotations=[translate_tokens.rotation(held) for held in page.entries],
             next_page_token=page.next_token,

@@ -12,10 +12,9 @@ from lookup_core.domain.errors import MalformedToken, Refused
 from lookup_core.domain.identity import Identity
 from lookup_core.domain.ids import OperatorId
 from lookup_core.kernel.errors import InvalidRequest
-from lookup_core.registrar.answers import TokenRotated
 from lookup_core.registrar.generate_token import Generated
 from lookup_core.registrar.pages import Page
-from lookup_core.registrar.rotate_token import Rotating
+from lookup_core.registrar.rotate_token import Rotated, Rotating
 from lookup_core.registrar.rpc.interceptors.validation import Malformed, validate
 from lookup_core.registrar.rpc.translate import Seal, identity_of, timestamp
 from lookup_core.registrar.start_rotation import Wanted
@@ -59,7 +58,7 @@ def rotating_of(request: bst_pb2.RotateRequest, *, sees_all: bool) -> Rotating:
     return Rotating(parse_token(request.bst), request.reason, sees_all)
 
 
-def rotated(done: TokenRotated, seal: Seal) -> bst_pb2.RotateResponse:
+def rotated(done: Rotated, seal: Seal) -> bst_pb2.RotateResponse:
     return bst_pb2.RotateResponse(
         bst=format_token(done.token),
         replaces=format_token(done.replaces),

@@ -39,6 +39,7 @@ from lookup_core.registrar.store.rows import (
 )
 from lookup_core.registrar.store.token_rows import (
     HeldToken,
+    Knower,
     Passed,
     Place,
     Rotation,
@@ -102,11 +103,13 @@ class Transaction(RotatingTransaction, Protocol):
         """Put tokens into the state rotated or revoked, under their people's locks."""
         ...
 
-    async def knowers(self, tokens: Collection[Token]) -> Mapping[Token, Sequence[OperatorId]]:
-        """Which operators were given which of these."""
+    async def knowers(self, tokens: Collection[Token]) -> Mapping[Token, Sequence[Knower]]:
+        """Which operators were given which of these, or their own in the place of it."""
         ...
 
-    async def disclose_pairs(self, pairs: Collection[tuple[Token, OperatorId]]) -> None: ...
+    async def pass_on(self, passed: Collection[tuple[Token, Token, OperatorId]]) -> None:
+        """Note that an operator knows a new token since it knew the old one: new, old, operator."""
+        ...
 
     async def personal_data(self, number: PersonNo) -> SealedPerson | None: ...
 
@@ -218,10 +221,8 @@ class Transaction(RotatingTransaction, Protocol):
 
     async def end_rotation(self, rotation_id: UUID, state: RotationState, at: datetime) -> None: ...
 
-    async def has_operator(self, operator_id: OperatorId) -> bool: ...
-
-    async def has_own_tokens(self, operator_id: OperatorId) -> bool:
-        """Whether an operator knows people by pairwise tokens."""
+    async def kind_of_operator(self, operator_id: OperatorId) -> TokenKind | None:
+        """By which tokens it knows people; None where there is no such operator."""
         ...
 
     # -- the revision
@@ -282,12 +283,10 @@ class Store(Protocol):
         """Of a person's pairwise tokens; None for a number that nobody has."""
         ...
 
-    async def tokens_of(self, token: Token, operator_id: OperatorId | None) -> tuple[Sequence[Token], bool]:
-        """All tokens of the person of one of them, and whether the operator had any of us; none for an unknown one."""
-        ...
-
-    async def tokens_of_person(self, number: PersonNo) -> Sequence[Token]:
-        """Every global token of a person, live or not; none for a number that nobody has."""
+    async def tokens_of(
+        self, token: Token, operator_id: OperatorId | None, number: PersonNo | None = None
+    ) -> tuple[Sequence[Token], bool]:
+        """All tokens of a person, by one of them or by number, and whether the operator had any; none for nobody."""
         ...
 
     async def history(

@@ -167,12 +167,11 @@ class PostgresStore:
         rows = await self._fetch("pairwise_generation", number)
         return int(rows[0]["pairwise_generation"]) if rows else None
 
-    async def tokens_of(self, token: Token, operator_id: OperatorId | None) -> tuple[Sequence[Token], bool]:
-        rows = await self._fetch("tokens_of", token.raw, token.version, operator_id)
+    async def tokens_of(
+        self, token: Token, operator_id: OperatorId | None, number: PersonNo | None = None
+    ) -> tuple[Sequence[Token], bool]:
+        rows = await self._fetch("tokens_of", token.raw, token.version, operator_id, number)
         return [Token(row["token"], row["version"]) for row in rows], any(row["is_known"] for row in rows)
-
-    async def tokens_of_person(self, number: PersonNo) -> Sequence[Token]:
-        return [Token(row["token"], row["version"]) for row in await self._fetch("tokens_of_person", number)]
 
     async def history(
         self, tokens: Sequence[Token], operator_id: OperatorId | None, after: Place | None, count: int

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from lookup_core.domain.bst import Token
 from lookup_core.domain.ids import OperatorId, PersonNo, RequestId, Revision
+from lookup_core.domain.pairwise import TokenKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,14 @@ class HeldToken:
     person_no: PersonNo
     state: str
     is_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Knower:
+    """An operator that was given a token, or its own in the place of it."""
+
+    operator_id: OperatorId
+    token_kind: TokenKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,7 @@ class Rotation:
     digest: bytes
     operator_id: OperatorId | None
     operator: str
+    is_pairwise: bool  # the operator has tokens of its own
     minted: Minting | None
     listed: int | None
     revokes: bool

@@ -11,11 +11,13 @@ import asyncpg
 
 from lookup_core.domain.bst import Token
 from lookup_core.domain.ids import OperatorId, PersonNo, RequestId, Revision
+from lookup_core.domain.pairwise import TokenKind
 from lookup_core.registrar.store.pool import QUERIES, Connection
 from lookup_core.registrar.store.rows import Event
 from lookup_core.registrar.store.token_rows import (
     Cursor,
     HeldToken,
+    Knower,
     Minting,
     Passed,
     Rotation,
@@ -40,20 +42,22 @@ class TokenTransaction:
             QUERIES["retire_tokens"], [token.raw for token in states], list(states.values())
         )
 
-    async def knowers(self, tokens: Collection[Token]) -> Mapping[Token, Sequence[OperatorId]]:
+    async def knowers(self, tokens: Collection[Token]) -> Mapping[Token, Sequence[Knower]]:
         by_raw = {token.raw: token for token in tokens}
-        found: dict[Token, list[OperatorId]] = {}
+        found: dict[Token, list[Knower]] = {}
         for row in await self._connection.fetch(QUERIES["knowers"], list(by_raw)):
-            found.setdefault(by_raw[row["token"]], []).append(OperatorId(row["operator_id"]))
+            knower = Knower(OperatorId(row["operator_id"]), TokenKind(row["token_kind"]))
+            found.setdefault(by_raw[row["token"]], []).append(knower)
         return found
 
-    async def disclose_pairs(self, pairs: Collection[tuple[Token, OperatorId]]) -> None:
-        ordered = sorted(pairs)
-        await self._connection.execute(
-            QUERIES["disclose_pairs"],
-            [token.raw for token, _ in ordered],
-            [operator_id for _, operator_id in ordered],
+    async def pass_on(self, passed: Collection[tuple[Token, Token, OperatorId]]) -> None:
+        ordered = sorted(passed)
+        columns = (
+            [new.raw for new, _, _ in ordered],
+            [old.raw for _, old, _ in ordered],
+            [operator_id for _, _, operator_id in ordered],
         )
+        await self._connection.execute(QUERIES["pass_on"], *columns)
 
     async def tell(self, events: Sequence[Event], revision: Revision) -> None:
         await self._connection.execute(
@@ -87,11 +91,9 @@ class TokenTransaction:
             )
         return entered is not None
 
-    async def has_operator(self, operator_id: OperatorId) -> bool:
-        return bool(await self._connection.fetchval(QUERIES["operator_exists"], operator_id))
-
-    async def has_own_tokens(self, operator_id: OperatorId) -> bool:
-        return bool(await self._connection.fetchval(QUERIES["operator_is_pairwise"], operator_id))
+    async def kind_of_operator(self, operator_id: OperatorId) -> TokenKind | None:
+        kind = await self._connection.fetchval(QUERIES["kind_of_operator"], operator_id)
+        return None if kind is None else TokenKind(kind)
 
     async def rotation(self, rotation_id: UUID) -> Rotation | None:
         row = await self._connection.fetchrow(QUERIES["rotation"], rotation_id)
@@ -150,6 +152,7 @@ def rotation_of(row: asyncpg.Record) -> Rotation:
         digest=row["digest"],
         operator_id=None if row["operator_id"] is None else OperatorId(row["operator_id"]),
         operator=row["operator"] or "",
+        is_pairwise=row["token_kind"] == TokenKind.PAIRWISE,
         minted=Minting(row["minted_from"], row["minted_to"]) if minted else None,
         listed=row["listed"],
         revokes=row["revokes"],

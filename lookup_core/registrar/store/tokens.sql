@@ -20,13 +20,17 @@ UPDATE register.bst_token AS old SET state = retired.state
 FROM unnest($1::bytea[], $2::text[]) AS retired(token, state) WHERE old.token = retired.token
 
 -- name: knowers
--- Of operators that know people by these tokens: those with tokens of their own are never told of a global one.
-SELECT token, operator_id FROM register.bst_cross_reference JOIN register.operator USING (operator_id)
-WHERE token = ANY($1) AND token_kind = 'global' ORDER BY token, operator_id
+SELECT known.token, known.operator_id, operator.token_kind
+FROM register.bst_cross_reference AS known JOIN register.operator AS operator USING (operator_id)
+WHERE known.token = ANY($1) ORDER BY known.token, known.operator_id
 
--- name: disclose_pairs
-INSERT INTO register.bst_cross_reference (token, operator_id)
-SELECT known.token, known.operator_id FROM unnest($1::bytea[], $2::uuid[]) AS known(token, operator_id)
+-- name: pass_on
+-- Who knew the old token knows the new one, and since when it knew the old: a time that all operators share would tell
+-- two of them, with tokens of their own, that they mean one person. $1 new tokens, $2 old ones, $3 operators.
+INSERT INTO register.bst_cross_reference (token, operator_id, first_seen_at)
+SELECT passed.new, passed.operator_id, known.first_seen_at
+FROM unnest($1::bytea[], $2::bytea[], $3::uuid[]) AS passed(new, old, operator_id)
+JOIN register.bst_cross_reference AS known ON known.token = passed.old AND known.operator_id = passed.operator_id
 ON CONFLICT DO NOTHING
 
 -- name: tell
@@ -46,14 +50,11 @@ INSERT INTO register.token_rotation_list (rotation_id, token, version)
 SELECT $1, listed.token, listed.version FROM unnest($2::bytea[], $3::smallint[]) AS listed(token, version)
 ON CONFLICT DO NOTHING
 
--- name: operator_exists
-SELECT EXISTS (SELECT FROM register.operator WHERE operator_id = $1)
-
--- name: operator_is_pairwise
-SELECT token_kind = 'pairwise' FROM register.operator WHERE operator_id = $1
+-- name: kind_of_operator
+SELECT token_kind FROM register.operator WHERE operator_id = $1
 
 -- name: rotation
-SELECT rotation.*, operator.name AS operator
+SELECT rotation.*, operator.name AS operator, operator.token_kind
 FROM register.token_rotation AS rotation LEFT JOIN register.operator AS operator USING (operator_id)
 WHERE rotation.rotation_id = $1
 
@@ -66,7 +67,7 @@ SELECT rotation_id FROM register.token_rotation WHERE rotation_id = $1 AND state
 
 -- name: rotations
 -- One page, the newest first. $1 and $2: after which; $3 how many.
-SELECT rotation.*, operator.name AS operator
+SELECT rotation.*, operator.name AS operator, operator.token_kind
 FROM register.token_rotation AS rotation LEFT JOIN register.operator AS operator USING (operator_id)
 WHERE (rotation.started_at, rotation.rotation_id) < ($1, $2)
 ORDER BY rotation.started_at DESC, rotation.rotation_id DESC LIMIT $3
@@ -120,16 +121,14 @@ WHERE rotation_id = $1
 UPDATE register.token_rotation SET state = $2, ended_at = $3 WHERE rotation_id = $1
 
 -- name: tokens_of
--- All tokens of the person of one of them, and whether an operator had any from us. $1 token, $2 version, $3 the operator.
+-- All tokens of a person, and whether an operator had any from us. $1 one of them and $2 its version, or $4 the person;
+-- $3 the operator.
 SELECT one.token, one.version,
        EXISTS (SELECT FROM register.bst_cross_reference AS known
                WHERE known.token = one.token AND known.operator_id = $3)
        OR EXISTS (SELECT FROM register.lookup_log AS log WHERE log.token = one.token AND log.operator_id = $3) AS is_known
-FROM register.bst_token AS asked JOIN register.bst_token AS one USING (person_no)
-WHERE asked.token = $1 AND asked.version = $2
-
--- name: tokens_of_person
-SELECT token, version FROM register.bst_token WHERE person_no = $1
+FROM register.bst_token AS one
+WHERE one.person_no = coalesce($4, (SELECT person_no FROM register.bst_token WHERE token = $1 AND version = $2))
 
 -- name: in_order
 -- Before `history`, in its transaction: the planner, who takes everybody for an average person, would read and sort all

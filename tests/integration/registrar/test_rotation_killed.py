@@ -14,6 +14,7 @@ import pytest
 from tests.integration.registrar.conftest import Rows
 from tests.support.people import people
 from tests.support.registrar_desk import RING, Desk, an_identity, verified_chain
+from tests.support.rings import kept_in
 from tests.support.services import Database
 from tests.support.token_desk import TokenDesk
 
@@ -23,14 +24,11 @@ PEOPLE = 2_300
 WITHIN_S = 180.0
 
 
-def start(database: Database, tmp_path: Path) -> subprocess.Popen[bytes]:
-    ring = tmp_path / "keyring.json"
-    if not ring.exists():
-        RING.save(ring)
+def start(database: Database, keys: dict[str, str], tmp_path: Path) -> subprocess.Popen[bytes]:
     environment = {
         "PATH": os.environ["PATH"],
         "NSER_REGISTRAR_DATABASE_URL": database.registrar_url,
-        "NSER_KEYRING_FILE": str(ring),
+        **keys,
         "NSER_REGISTRAR_ADDRESS": "127.0.0.1:0",
         "NSER_REGISTRAR_METRICS_ADDRESS": "127.0.0.1:0",
         "NSER_ENVIRONMENT": "test",
@@ -43,12 +41,12 @@ def start(database: Database, tmp_path: Path) -> subprocess.Popen[bytes]:
 async def test_everybody_is_rotated_once_though_the_registrar_is_killed_at_it(
     desk: Desk, database: Database, rows: Rows, tmp_path: Path
 ) -> None:
-    tokens = TokenDesk(desk)
+    tokens, keys = TokenDesk(desk), kept_in(tmp_path, RING)
     await asyncio.gather(*(desk.generate(an_identity(each)) for each in people(PEOPLE)))
     started = await tokens.start_until_now(revokes=True)
     kills, before, ends_s = 0, 0, time.monotonic() + WITHIN_S
     while await rows("SELECT state FROM register.token_rotation") == ["running"]:
-        process = start(database, tmp_path)
+        process = start(database, keys, tmp_path)
         try:  # it is killed as soon as it has come further: within a group, in its commit, or before the next
             while (passed := (await rows("SELECT passed FROM register.token_rotation"))[0]) == before:
                 assert time.monotonic() < ends_s, (tmp_path / "log").read_text()
