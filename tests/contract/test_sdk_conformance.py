@@ -487,6 +487,7 @@ def test_both_clients_have_the_same_calls_with_the_same_arguments() -> None:
             "validate_bst",
             "rotate_bst",
             "bst_history",
+            "receipts",
             "create_key",
             "list_keys",
             "revoke_key",

@@ -20,6 +20,7 @@ from lookup_core.domain.audit_entry import AuditEntry
 from lookup_core.kernel import notes
 from tests.support.audit_log import Attacker, audit_log
 from tests.support.registrar_desk import RING
+from tests.support.rings import kept_in
 from tests.support.services import Database
 
 pytestmark = pytest.mark.services
@@ -34,9 +35,8 @@ def nser(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """The command, on a log of 900 entries, of which the last 300 are of this month and the last 10 are not sealed."""
     monkeypatch.setenv("NSER_HOME", str(tmp_path))
     monkeypatch.setenv("NSER_DATABASE_URL", database.owner_url)
-    ring = tmp_path / "keyring.json"
-    RING.save(ring)
-    monkeypatch.setenv("NSER_KEYRING_FILE", str(ring))
+    for name, value in kept_in(tmp_path, RING).items():
+        monkeypatch.setenv(name, value)
 
     async def written() -> None:
         async with audit_log(database) as log:
