@@ -231,7 +231,7 @@ async def _plans(connection: asyncpg.Connection[asyncpg.Record], sampled: Sequen
     written = format_token(token)
     asked: Sequence[tuple[str, Sequence[object]]] = (
         ("token_state", (token.raw, token.version)),
-        ("tokens_of", (token.raw, token.version, None)),
+        ("tokens_of", (token.raw, token.version, None, None)),
         ("history", ([token.raw], [written], None, NEWEST.at, NEWEST.tie, 101)),
     )
     parts = ["# Query plans"]

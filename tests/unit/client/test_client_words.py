@@ -12,6 +12,7 @@ import pytest
 import nser_client
 from lookup_core.kernel import errors as kernel
 from nser.access.v1 import access_pb2
+from nser.audit.v1 import receipts_pb2
 from nser.bst.v1 import bst_pb2
 from nser.lookup.v1 import lookup_pb2
 from nser.register.v1 import register_pb2
@@ -26,6 +27,7 @@ SERVICES = [
         (register_pb2, "RegisterService"),
         (bst_pb2, "BstService"),
         (access_pb2, "AccessService"),
+        (receipts_pb2, "ReceiptService"),
     )
 ]
 
