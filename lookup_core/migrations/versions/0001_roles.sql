@@ -15,7 +15,10 @@ BEGIN
         END IF;
     END LOOP;
     -- A snapshot of a whole country takes longer than a statement of the feed.
-    ALTER ROLE nser_replica SET statement_timeout = '10min';
+    -- Only where it is not so yet: roles are the cluster's, and two databases that are migrated at once would collide.
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'nser_replica' AND 'statement_timeout=10min' = ANY (rolconfig)) THEN
+        ALTER ROLE nser_replica SET statement_timeout = '10min';
+    END IF;
 END $$;
 
 GRANT USAGE ON SCHEMA register TO nser_registrar, nser_replica, nser_backoffice;
