@@ -1,7 +1,4 @@
-"""SQL texts by name. A file holds `-- name.
-
-Something` before each statement; the comment under it says why.
-"""
+"""SQL texts by name. A file holds `-- name: something` before each statement; the comment under it says why."""
 
 import re
 from collections.abc import Mapping
@@ -13,12 +10,18 @@ _NAME: Final = re.compile(r"^--\s*name:\s*(\S+)\s*$", re.MULTILINE)
 _IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def load_queries(package: str, file: str) -> Mapping[str, str]:
-    """Read the statements of `file` in `package`, by name.
+def load_queries(package: str, *names: str) -> Mapping[str, str]:
+    """Read the statements of files in `package`, by name.
 
-    Raises ValueError for a file that is not of this form.
+    Raises ValueError for a file that is not of this form, and for a name that stands in two of them.
     """
-    return parse_queries(files(package).joinpath(file).read_text(encoding="utf-8"), file)
+    queries: dict[str, str] = {}
+    for file in names:
+        found = parse_queries(files(package).joinpath(file).read_text(encoding="utf-8"), file)
+        if twice := sorted(queries.keys() & found.keys()):
+            raise ValueError(f"{file}: {twice[0]} stands in another file of {package} too")
+        queries |= found
+    return MappingProxyType(queries)
 
 
 def parse_queries(text: str, origin: str) -> Mapping[str, str]:

@@ -32,7 +32,7 @@ from lookup_core.kernel.envelope import PersonCipher
 from lookup_core.kernel.errors import SettingsRefused
 from lookup_core.kernel.ids import new_id
 from lookup_core.kernel.keyring import KeyRing
-from lookup_core.registrar.store.rotating import ROTATION_QUERIES
+from lookup_core.registrar.store.pool import QUERIES
 from lookup_core.registrar.store.transaction import append
 from nser.feed.v1 import feed_pb2
 from nser.type.v1 import exclusion_pb2
@@ -150,7 +150,7 @@ async def load(connection: Connection, ring: KeyRing, entries: Sequence[Entry], 
     entered then, and the chunk can be tried again. SettingsRefused for a ring whose master key was retired.
     """
     async with connection.transaction():
-        if await connection.fetchval(ROTATION_QUERIES["is_kek_retired"], ring.active_kek):
+        if await connection.fetchval(QUERIES["is_kek_retired"], ring.active_kek):
             raise SettingsRefused(
                 f"NSER_KEYRING_FILE: {ring.active_kek}, in use in this ring, was retired. Use the newest ring."
             )

@@ -19,10 +19,10 @@ import asyncpg
 from lookup_core.kernel.ids import new_id
 from lookup_core.registrar.asked import Caller
 from lookup_core.registrar.blind_in_use import BlindInUse
-from lookup_core.registrar.store.pool import Pool, open_pool
+from lookup_core.registrar.store.pool import QUERIES, Pool, open_pool
 from lookup_core.registrar.store.port import Transaction
 from lookup_core.registrar.store.postgres import PostgresStore
-from lookup_core.registrar.store.rotating import REENCRYPT, REWRAP, ROTATION_QUERIES, Begun
+from lookup_core.registrar.store.rotating import REENCRYPT, REWRAP, Begun
 from lookup_core.registrar.store.rows import AuditLine
 
 STARTED: Final = "pii.rotation_started"
@@ -99,7 +99,7 @@ class KeyRotations:
             blind={row["key_version"]: row["identifiers"] for row in await self._fetch("on_blind_versions")},
             shredded=(await self._fetch("shredded"))[0][0],
             retired={row["kek_id"]: row["retired_at"] for row in retired},
-            rotations=[dict(row) for row in await self._fetch("rotations")],
+            rotations=[dict(row) for row in await self._fetch("key_rotations")],
         )
 
     async def _until_everybody_is_later(self, transaction_id: str) -> None:
@@ -122,7 +122,7 @@ class KeyRotations:
         await self._store.write(lambda tx: tx.audit([line]))
 
     async def _fetch(self, name: str, *arguments: object) -> list[asyncpg.Record]:
-        return await self._pool.fetch(ROTATION_QUERIES[name], *arguments)
+        return await self._pool.fetch(QUERIES[name], *arguments)
 
 
 @asynccontextmanager

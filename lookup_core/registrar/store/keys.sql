@@ -26,13 +26,13 @@ SELECT coalesce(max(person_no), 0) FROM register.person_pii
 UPDATE register.person_pii AS pii SET kek_id = $2, wrapped_key = moved.wrapped_key
 FROM unnest($1::bigint[], $3::bytea[]) AS moved(person_no, wrapped_key) WHERE pii.person_no = moved.person_no
 
--- name: save_rotation
+-- name: save_key_rotation
 UPDATE register.key_rotation
 SET pass = $2, position = $3, changed = $4, done = $5, refused = $6, state = $7, updated_at = now(),
     finished_at = CASE WHEN $7 = 'done' THEN now() END
 WHERE rotation_id = $1
 
--- name: start_rotation
+-- name: start_key_rotation
 -- By the owner's role alone. One that runs is turned to the newer master key, and begins anew. People are counted for
 -- those who look; what is done does not hang on it.
 INSERT INTO register.key_rotation AS running (rotation_id, kind, kek_id, total)
@@ -74,7 +74,7 @@ SELECT count(*) FROM register.person_pii WHERE shredded_at IS NOT NULL
 -- name: on_blind_versions
 SELECT key_version, count(*) AS identifiers FROM register.identifier GROUP BY 1 ORDER BY 1
 
--- name: rotations
+-- name: key_rotations
 SELECT rotation_id, kind, kek_id, state, pass, position, total, done, refused, started_at, updated_at, finished_at
 FROM register.key_rotation ORDER BY started_at DESC LIMIT 5
 

@@ -11,11 +11,7 @@ import asyncpg
 
 from lookup_core.kernel.sql import load_queries
 
-QUERIES: Final = {
-    name: query
-    for file in ("queries.sql", "tokens.sql")
-    for name, query in load_queries("lookup_core.registrar.store", file).items()
-}
+QUERIES: Final = load_queries("lookup_core.registrar.store", "queries.sql", "tokens.sql", "keys.sql")
 ACQUIRE_S: Final = 2.0
 CONNECT_S: Final = 2.0
 

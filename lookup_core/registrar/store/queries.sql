@@ -404,10 +404,6 @@ SELECT replica_id, number, segment.entries, segment.sha256, segment.root, segmen
 FROM taken JOIN register.lookup_segment AS segment USING (replica_id, number)
 WHERE segment.root IS NOT NULL ORDER BY taken.shipped_at, replica_id, number
 
--- name: segments_that_wait
-SELECT count(*) AS segments, coalesce(extract(epoch FROM now() - min(shipped_at)), 0)::float8 AS oldest_s
-FROM register.lookup_segment_unsealed
-
 -- name: checks_by_token
 -- A page of an operator's checks. $1 operator, $2 token, $3 and $4 from and to, $5 to $7 the check to go on after,
 -- $8 how many.

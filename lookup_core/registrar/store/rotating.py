@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from lookup_core.domain.ids import PersonNo
-from lookup_core.kernel.sql import load_queries
 from lookup_core.registrar.store import reading
-from lookup_core.registrar.store.pool import Connection
+from lookup_core.registrar.store.pool import QUERIES, Connection
 from lookup_core.registrar.store.rows import SealedPerson
 
-ROTATION_QUERIES: Final = load_queries("lookup_core.registrar.store", "rotation.sql")
 REWRAP, REENCRYPT = "rewrap", "reencrypt"
 
 
@@ -82,7 +80,7 @@ class RotationStatements:
     _connection: Connection
 
     async def key_rotation(self) -> Rotation | None:
-        row = await self._connection.fetchrow(ROTATION_QUERIES["rotation_under_way"])
+        row = await self._connection.fetchrow(QUERIES["rotation_under_way"])
         if row is None:
             return None
         return Rotation(
@@ -103,34 +101,34 @@ class RotationStatements:
     ) -> tuple[Sequence[PersonNo], Sequence[SealedPerson]]:
         wanted = (rotation.kind, rotation.kek_id, rotation.started_at)
         locked = await self._connection.fetch(
-            ROTATION_QUERIES["people_to_rotate"], rotation.position, up_to, *wanted, count
+            QUERIES["people_to_rotate"], rotation.position, up_to, *wanted, count
         )
         numbers = [PersonNo(row["person_no"]) for row in locked]
-        rows = await self._connection.fetch(ROTATION_QUERIES["personal_data_of"], numbers)
+        rows = await self._connection.fetch(QUERIES["personal_data_of"], numbers)
         return numbers, [reading.sealed_person(row) for row in rows]
 
     async def last_person(self) -> PersonNo:
-        return PersonNo(await self._connection.fetchval(ROTATION_QUERIES["last_person"]))
+        return PersonNo(await self._connection.fetchval(QUERIES["last_person"]))
 
     async def rewrap(self, kek_id: str, moved: Sequence[tuple[PersonNo, bytes]]) -> None:
         numbers, wrapped = [number for number, _ in moved], [key for _, key in moved]
-        await self._connection.execute(ROTATION_QUERIES["rewrap"], numbers, kek_id, wrapped)
+        await self._connection.execute(QUERIES["rewrap"], numbers, kek_id, wrapped)
 
     async def save_key_rotation(self, rotation: Rotation) -> None:
         await self._connection.execute(
-            ROTATION_QUERIES["save_rotation"],
+            QUERIES["save_key_rotation"],
             *(rotation.rotation_id, rotation.number_of_pass, rotation.position, rotation.changed),
             *(rotation.done, rotation.refused, "done" if rotation.is_done else "running"),
         )
 
     async def start_key_rotation(self, rotation_id: UUID, kind: str, kek_id: str) -> Begun:
-        row = await self._connection.fetchrow(ROTATION_QUERIES["start_rotation"], rotation_id, kind, kek_id)
+        row = await self._connection.fetchrow(QUERIES["start_key_rotation"], rotation_id, kind, kek_id)
         assert row is not None, "it is entered, or the one that runs is turned"
         return Begun(row["rotation_id"], row["kind"], row["total"])
 
     async def retire_kek(self, kek_id: str) -> str:
-        await self._connection.execute(ROTATION_QUERIES["retire_kek"], kek_id)
-        return str(await self._connection.fetchval(ROTATION_QUERIES["transaction_id"]))
+        await self._connection.execute(QUERIES["retire_kek"], kek_id)
+        return str(await self._connection.fetchval(QUERIES["transaction_id"]))
 
     async def unretire_kek(self, kek_id: str) -> None:
-        await self._connection.execute(ROTATION_QUERIES["unretire_kek"], kek_id)
+        await self._connection.execute(QUERIES["unretire_kek"], kek_id)

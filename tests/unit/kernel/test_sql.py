@@ -21,13 +21,26 @@ def test_statements_are_found_by_name_with_their_reason():
         queries["third"] = "SELECT 3"
 
 
-def test_a_file_of_a_package_is_read(tmp_path, monkeypatch):
-    package = tmp_path / "a_package_of_queries"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "queries.sql").write_text(TEXT)
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    folder = tmp_path / "a_package_of_queries"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "queries.sql").write_text(TEXT)
+    (folder / "more.sql").write_text("-- name: third\nSELECT 3")
+    (folder / "again.sql").write_text("-- name: first\nSELECT 4")
     monkeypatch.syspath_prepend(tmp_path)
-    assert set(load_queries("a_package_of_queries", "queries.sql")) == {"first", "second_one"}
+    return folder.name
+
+
+def test_files_of_a_package_are_read(package):
+    assert set(load_queries(package, "queries.sql")) == {"first", "second_one"}
+    assert set(load_queries(package, "queries.sql", "more.sql")) == {"first", "second_one", "third"}
+
+
+def test_no_file_takes_the_place_of_anothers_statement(package):
+    with pytest.raises(ValueError, match=r"again\.sql: first stands in another file"):
+        load_queries(package, "queries.sql", "again.sql")
 
 
 @pytest.mark.parametrize(
