@@ -9,6 +9,7 @@ it (SAFETY.md 11). The reading that acknowledges shows the row on this server al
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from lookup_core.domain.chain import Digest, extended, is_same
@@ -118,16 +119,7 @@ class Ledger:
         reason: str = "",
     ) -> None:
         """Write the change with its answer, its event and its audit line."""
-        whole = Revised(
-            revision=revised.revision,
-            digest=revised.digest,
-            statements=revised.statements,
-            request_id=asked.request_id,
-            request_digest=asked.digest,
-            answer=answer.kept(),
-            event=event,
-        )
-        await tx.record(whole)
+        await self.keep(tx, revised, asked, answer, event=event)
         line = AuditLine(
             asked.caller,
             action,
@@ -137,3 +129,13 @@ class Ledger:
             revision=revised.revision,
         )
         await tx.audit([line])
+
+    async def keep(
+        self, tx: Transaction, revised: Revised, asked: Asked, answer: Answer, *, event: Event | None = None
+    ) -> None:
+        """Write the change with its answer and its event, for who has audit lines of its own to write."""
+        kept = answer.kept()
+        digest = asked.digest
+        await tx.record(
+            replace(revised, request_id=asked.request_id, request_digest=digest, answer=kept, event=event)
+        )

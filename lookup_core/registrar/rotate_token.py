@@ -33,7 +33,7 @@ from lookup_core.registrar.people.tokens import Mint, Nonce, fresh_nonce
 from lookup_core.registrar.recording import Ledger, Recording
 from lookup_core.registrar.secrets_in_use import Secrets
 from lookup_core.registrar.store.port import Transaction
-from lookup_core.registrar.store.rows import Event, Revised
+from lookup_core.registrar.store.rows import Event
 
 ACTION: Final = "bst.rotated"
 
@@ -129,16 +129,7 @@ class RotateToken:
         assert person.token is not None
         holder = None if made.done.states else person.holder
         rotated = TokenRotated(person.token, made.old, made.at, revised.revision, holder)
-        await tx.record(
-            Revised(
-                revision=revised.revision,
-                digest=revised.digest,
-                statements=revised.statements,
-                request_id=asked.request_id,
-                request_digest=asked.digest,
-                answer=rotated.kept(),
-            )
-        )
+        await self._ledger.keep(tx, revised, asked, rotated)
         if made.told:
             await tx.tell(made.told, revised.revision)
         await tx.audit(lines([made.done], asked.caller, rotating.reason, revised.revision, asked.request_id))
