@@ -4,11 +4,10 @@ stays as evidence, and leaves its line in the audit log, while the exclusion goe
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-import asyncpg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,25 +19,11 @@ from lookup_core.registrar.store.reading import PII_COLUMNS
 from tests.support.broken_keys import ForgetsTheManifest
 from tests.support.people import someone
 from tests.support.personal_data import read_back, readable
-from tests.support.registrar_desk import RING, Desk, desk_on
-from tests.support.services import Database
+from tests.support.registrar_desk import RING, Desk
 
 WANJIKU = Told("Wanjiku", "Kamau", "wanjiku@example.com", "Otieno", "receipt-1")
 MARRIED = replace(WANJIKU, last_name="Otieno")
 Tampering = Callable[[Any], Awaitable[None]]
-
-
-@pytest.fixture
-async def desk(database: Database) -> AsyncIterator[Desk]:
-    async with desk_on(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def owner(database: Database) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(database.owner_url)
-    yield connection
-    await connection.close()
 
 
 async def swap_columns(owner: Any) -> None:

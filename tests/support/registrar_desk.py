@@ -5,7 +5,7 @@ Whatever a test does not name is filled in: callers, request ids, people whom no
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,6 +136,9 @@ class Desk:
 
     async def generate(self, identity: Identity, **caller: Any) -> Generated:
         return await self._generate(identity, a_caller(**caller) if caller else self.caller)
+
+    async def generate_many(self, identities: Sequence[Identity]) -> Sequence[Generated]:
+        return await self._generate.many(identities, self.caller)
 
 
 def a_request_id() -> RequestId:

@@ -1,31 +1,20 @@
-"""The use cases on a database of the test's own, and a look at its tables."""
+"""The use cases on a database of the test's own, and a look at its tables; and a registrar that a module shares."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
-import asyncpg
 import pytest
 
-from tests.support.registrar_desk import Desk, desk_on
-from tests.support.services import Database
+from tests.support.desks import desk, owner
+from tests.support.running_registrar import RunningRegistrar, running_registrar
+from tests.support.services import Database, Services, create_database, drop_database
+
+__all__ = ["desk", "owner"]
 
 Rows = Callable[..., Awaitable[list[Any]]]
-
-
-@pytest.fixture
-async def desk(database: Database) -> AsyncIterator[Desk]:
-    async with desk_on(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def owner(database: Database) -> AsyncIterator[Any]:
-    """A connection of the database's owner."""
-    connection = await asyncpg.connect(database.owner_url)
-    yield connection
-    await connection.close()
+Metadata = tuple[tuple[str, str], ...]
 
 
 @pytest.fixture
@@ -37,3 +26,21 @@ def rows(owner: Any) -> Rows:
         return [row[0] if len(row) == 1 else tuple(row) for row in found]
 
     return fetch
+
+
+@pytest.fixture(scope="module")
+def shared(services: Services) -> Iterator[Database]:
+    made = create_database(services)
+    yield made
+    drop_database(services.postgres_url, made.name)
+
+
+@pytest.fixture(scope="module")
+async def running(shared: Database) -> AsyncIterator[RunningRegistrar]:
+    async with running_registrar(shared) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+async def admin(running: RunningRegistrar) -> Metadata:
+    return await running.key("nser:admin", operator="GRAK")

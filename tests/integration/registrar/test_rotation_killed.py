@@ -42,7 +42,7 @@ async def test_everybody_is_rotated_once_though_the_registrar_is_killed_at_it(
     desk: Desk, database: Database, rows: Rows, tmp_path: Path
 ) -> None:
     tokens, keys = TokenDesk(desk), kept_in(tmp_path, RING)
-    await desk._generate.many([an_identity(each) for each in people(PEOPLE)], desk.caller)
+    await desk.generate_many([an_identity(each) for each in people(PEOPLE)])
     started = await tokens.start_until_now(revokes=True)
     kills, before, ends_s = 0, 0, time.monotonic() + WITHIN_S
     while await rows("SELECT state FROM register.token_rotation") == ["running"]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -21,36 +20,17 @@ from nser.access.v1 import access_pb2
 from nser.bst.v1 import bst_pb2
 from nser.register.v1 import register_pb2
 from nser.type.v1 import exclusion_pb2, identity_pb2
+from tests.integration.registrar.conftest import Metadata
 from tests.support.people import Someone, people, someone
 from tests.support.plain_http2 import post
 from tests.support.raw_calls import raw_call
 from tests.support.refusals import refused
-from tests.support.running_registrar import RunningRegistrar, running_registrar
-from tests.support.services import Database, Services, create_database, drop_database
+from tests.support.running_registrar import RunningRegistrar
 
 pytestmark = pytest.mark.services
 
-Metadata = tuple[tuple[str, str], ...]
 BAD = grpc.StatusCode.INVALID_ARGUMENT
 UUID_TEXT = "0190a000-0000-7000-8000-000000000000"
-
-
-@pytest.fixture(scope="module")
-def shared(services: Services) -> Iterator[Database]:
-    made = create_database(services)
-    yield made
-    drop_database(services.postgres_url, made.name)
-
-
-@pytest.fixture(scope="module")
-async def running(shared: Database) -> AsyncIterator[RunningRegistrar]:
-    async with running_registrar(shared) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-async def admin(running: RunningRegistrar) -> Metadata:
-    return await running.key("nser:admin", operator="GRAK")
 
 
 async def test_a_person_is_registered_read_and_extended(running: RunningRegistrar, admin: Metadata) -> None:

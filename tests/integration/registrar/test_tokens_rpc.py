@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -11,34 +10,15 @@ import pytest
 
 from lookup_core.domain.bst import Token, format_token
 from nser.bst.v1 import bst_pb2
+from tests.integration.registrar.conftest import Metadata
 from tests.support.people import Someone, someone
 from tests.support.refusals import refused
-from tests.support.running_registrar import RunningRegistrar, running_registrar
-from tests.support.services import Database, Services, create_database, drop_database
+from tests.support.running_registrar import RunningRegistrar
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.services
 
-Metadata = tuple[tuple[str, str], ...]
 UNKNOWN = format_token(Token(b"u" * 16))
-
-
-@pytest.fixture(scope="module")
-def shared(services: Services) -> Iterator[Database]:
-    made = create_database(services)
-    yield made
-    drop_database(services.postgres_url, made.name)
-
-
-@pytest.fixture(scope="module")
-async def running(shared: Database) -> AsyncIterator[RunningRegistrar]:
-    async with running_registrar(shared) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-async def admin(running: RunningRegistrar) -> Metadata:
-    return await running.key("nser:admin", operator="GRAK")
 
 
 @pytest.fixture(scope="module")
