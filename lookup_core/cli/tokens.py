@@ -221,7 +221,7 @@ def _operator_id(to: Connection, operator: str) -> str:
             if each.operator == operator:
                 return each.operator_id
         if not page.next_page_token:
-            raise _wrong(f"No operator with a key is named {operator}.", attempt="nser keys list")
+            raise _wrong(f"No operator with a key is named {operator}.", attempt="nser api-keys list")
         request.page_token = page.next_page_token
 
 

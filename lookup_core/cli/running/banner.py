@@ -27,7 +27,7 @@ NSER is ready after {seconds:.1f} s. Ctrl-C stops everything; so does `{nser} st
 
   REST       http://{at.get("bridge", "-")}
   checks     {replicas}   (gRPC, nser.lookup.v1)
-  writes     {at.get("registrar", "-")}   (gRPC, nser.register.v1, nser.bst.v1, nser.access.v1)
+  writes     {at.get("registrar", "-")}   (gRPC, nser.register.v1, nser.bst.v1, nser.access.v1, nser.audit.v1)
   witness    http://{at.get("witness", "-")}   (another party's: c2sp.org/tlog-witness)
   API key    {key}
   all keys   {home.demo_env}

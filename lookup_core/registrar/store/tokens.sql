@@ -162,10 +162,12 @@ WITH checked AS (
         ORDER BY entry.at DESC FETCH FIRST $6 ROWS WITH TIES
     ) AS used
 ), disclosed AS (
-    SELECT known.first_seen_at AS at, 'd' || known.operator_id || encode(known.token, 'hex') COLLATE "C" AS tie,
-           known.operator_id, 'disclosed' AS action, '' AS purpose
+    -- A successor is told from the time on from which its operator knew the person: one telling, not two.
+    SELECT known.first_seen_at AS at, ('d' || known.operator_id) COLLATE "C" AS tie, known.operator_id,
+           'disclosed' AS action, '' AS purpose
     FROM register.bst_cross_reference AS known
     WHERE known.token = ANY($1) AND ($3::uuid IS NULL OR known.operator_id = $3)
+    GROUP BY known.operator_id, known.first_seen_at
 )
 SELECT entry.at, entry.tie, entry.action, entry.purpose, coalesce(operator.name, '') AS operator
 FROM (SELECT * FROM checked UNION ALL SELECT * FROM audited UNION ALL SELECT * FROM disclosed) AS entry
