@@ -17,6 +17,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit, urlunsplit
 
 from lookup_core.kernel.sql import load_queries
+from lookup_core.registrar.store.pool import QUERIES
 
 SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
 GROUPED = b"PBDEC"
@@ -40,7 +41,7 @@ def names_of_replica() -> dict[str, str]:
 
 
 def names_of_registrar() -> dict[str, str]:
-    return {sql: name for name, sql in load_queries("lookup_core.registrar.store", "queries.sql").items()}
+    return {sql: name for name, sql in QUERIES.items()}
 
 
 class Hold:
